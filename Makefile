@@ -1,0 +1,64 @@
+# The list of commands. `make help` prints it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+VENV := .venv
+
+.PHONY: help
+help: ## Print this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: ## Install what is missing, build, and run everything beside a small shop on Celery; Ctrl-C ends it all
+	@scripts/setup demo
+	@$(MAKE) --no-print-directory build
+	@demo/run
+
+.PHONY: build
+build: dashboard/dist/assets ## Build the dashboard and the release binary
+	cargo build --release --locked -p taskplane
+
+.PHONY: test
+test: ## Set up, and pass every test
+	@scripts/setup test
+	@scripts/test
+
+.PHONY: check
+check: ## Format, lints, types, house rules, generated files
+	@scripts/setup check
+	@scripts/check
+
+.PHONY: bench
+bench: build ## Load a real brain, verify what it acked, print JSON
+	cargo build --release --locked -p taskplane-bench
+	$(TARGET)/release/taskplane-bench --binary $(TARGET)/release/taskplane $(BENCH_ARGS)
+
+.PHONY: generate
+generate: dashboard/node_modules ## Write generated files: OpenAPI document and the dashboard's types
+	cargo run --quiet --locked -p taskplane-xtask -- openapi
+	cd dashboard && npm run --silent gen
+
+.PHONY: format
+format: ## Format all code
+	cargo fmt --all
+	$(VENV)/bin/ruff format demo e2e crates
+	$(VENV)/bin/ruff check --fix demo e2e crates
+
+.PHONY: screenshots
+screenshots: ## Take the README's pictures of the dashboard from a running demo (LINK=<sign-in link>)
+	cd dashboard && node e2e/screenshots.mjs "$(LINK)" ../docs/images
+
+.PHONY: clean
+clean: ## Remove what was built
+	cargo clean
+	rm -rf dashboard/dist dashboard/node_modules .demo $(VENV)
+
+dashboard/node_modules: dashboard/package-lock.json
+	cd dashboard && npm ci --no-audit --no-fund
+	@touch $@
+
+# The folder of assets, not index.html: without a dashboard, the Rust build puts a placeholder page there.
+dashboard/dist/assets: dashboard/node_modules $(shell find dashboard/src dashboard/index.html dashboard/vite.config.ts -type f 2>/dev/null)
+	cd dashboard && npm run --silent build
+	@touch $@

@@ -1,0 +1,240 @@
+//! The agent as a whole: wires observation, buffer, connection and commands together.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use taskplane_protocol::frame::Hello;
+use taskplane_protocol::limits::MAX_NAME_BYTES;
+use taskplane_protocol::version;
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use crate::buffer::{Buffer, BufferError, BufferOptions, Spool};
+use crate::connection::{Connection, Courier, Endpoint, EndpointError, Oversize, ReconnectTimes, TokenSource};
+use crate::dispatch::Dispatcher;
+use crate::engine::Engine;
+use crate::health::HealthBoard;
+use crate::observers::{Outlets, observe_all};
+use crate::recorder::record;
+use crate::redact::{RedactionConfig, RedactionError, Redactor};
+
+/// Observations that wait for the buffer; an engine that sees more waits.
+const WAITING_OBSERVATIONS: usize = 1024;
+/// Changes of health that wait to be noted.
+const WAITING_HEALTH: usize = 64;
+/// How long each part has when the agent stops: together less than ten seconds.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What an agent must know.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// Where the brain is: `ws://host[:port][/base]`.
+    pub brain_url: String,
+    /// The agent's token.
+    pub token: TokenSource,
+    /// The agent's name, unique in its project; 1 to 512 bytes.
+    pub name: String,
+    /// Folder of the buffer. Several agents may share it: each has a stream of its own.
+    pub data_dir: PathBuf,
+    /// Rules of redaction besides the built-in ones.
+    pub redaction: RedactionConfig,
+    /// Bounds of the buffer.
+    pub buffer: BufferOptions,
+    /// Times of reconnecting.
+    pub reconnect: ReconnectTimes,
+    /// Framework of the host process.
+    pub framework: String,
+    /// Its version.
+    pub framework_version: Option<String>,
+    /// What the host process does, such as `worker`.
+    pub worker_role: Option<String>,
+    /// Said of the agent besides host name, process id and operating system.
+    pub metadata: Map<String, Value>,
+}
+
+impl AgentConfig {
+    /// A sidecar with all defaults.
+    pub fn new(
+        brain_url: impl Into<String>,
+        token: TokenSource,
+        name: impl Into<String>,
+        data_dir: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            brain_url: brain_url.into(),
+            token,
+            name: name.into(),
+            data_dir: data_dir.into(),
+            redaction: RedactionConfig::default(),
+            buffer: BufferOptions::default(),
+            reconnect: ReconnectTimes::default(),
+            framework: "sidecar".into(),
+            framework_version: None,
+            worker_role: None,
+            metadata: Map::new(),
+        }
+    }
+}
+
+/// Why an agent cannot be started.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    /// The name is empty or too long.
+    #[error("the agent's name must have 1 to {MAX_NAME_BYTES} bytes")]
+    Name,
+    /// Nothing to observe.
+    #[error("the agent has no engine to observe")]
+    NoEngine,
+    /// Commands could not be told apart.
+    #[error("the agent has two engines named {0}")]
+    TwoEngines(&'static str),
+    /// Not a brain's URL.
+    #[error(transparent)]
+    Url(#[from] EndpointError),
+    /// A rule of redaction is wrong.
+    #[error(transparent)]
+    Redaction(#[from] RedactionError),
+    /// The buffer cannot be opened.
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+}
+
+/// An agent, ready to run.
+pub struct Agent {
+    endpoint: Endpoint,
+    token: TokenSource,
+    reconnect: ReconnectTimes,
+    hello: Hello,
+    stream_id: Uuid,
+    engines: Arc<[Arc<dyn Engine>]>,
+    redactor: Arc<Redactor>,
+    spool: Spool,
+}
+
+impl Agent {
+    /// Checks `config` and opens the buffer. Reads the disk; nothing is sent yet.
+    ///
+    /// # Errors
+    /// The URL, the name or a rule is wrong, or the data folder cannot be used.
+    pub fn new(config: AgentConfig, engines: Vec<Arc<dyn Engine>>) -> Result<Self, AgentError> {
+        let name = config.name.trim();
+        if name.is_empty() || name.len() > MAX_NAME_BYTES {
+            return Err(AgentError::Name);
+        }
+        check_engines(&engines)?;
+        let endpoint: Endpoint = config.brain_url.parse()?;
+        let redactor = Arc::new(Redactor::new(&config.redaction)?);
+        let buffer = Buffer::open(&config.data_dir, config.buffer.clone())?;
+        let stream_id = buffer.stream_id();
+        let hello = hello(&config, name, stream_id, &engines);
+        Ok(Self {
+            endpoint,
+            token: config.token,
+            reconnect: config.reconnect,
+            hello,
+            stream_id,
+            engines: engines.into(),
+            redactor,
+            spool: Spool::new(buffer),
+        })
+    }
+
+    /// The stream that this process continues or began, `hello.instance_id`.
+    pub fn stream_id(&self) -> Uuid {
+        self.stream_id
+    }
+
+    /// Observes, delivers and executes commands until `stop`. Then everything that was seen is brought to the disk, and as
+    /// much of it to the brain as two seconds allow. Returns within ten seconds.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { endpoint, token, reconnect, hello, stream_id, engines, redactor, spool } = self;
+        tracing::info!(brain = %endpoint, %stream_id, agent = hello.agent_name, "agent started");
+        let (observations, observed) = mpsc::channel(WAITING_OBSERVATIONS);
+        let (health, mut healths) = mpsc::channel(WAITING_HEALTH);
+        let (restarts, restarted) = watch::channel(0);
+
+        let board = HealthBoard::new(engines.iter().map(|engine| engine.name()), Arc::clone(&redactor));
+        let noting = {
+            let board = board.clone();
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                while let Some((engine, health)) = healths.recv().await {
+                    board.note(engine, &health);
+                }
+            }))
+        };
+        let recording = {
+            let (redactor, spool, runtime) = (Arc::clone(&redactor), spool.clone(), Handle::current());
+            AbortOnDropHandle::new(tokio::task::spawn_blocking(move || record(observed, &redactor, &spool, &runtime)))
+        };
+        let (dispatcher, answers) = Dispatcher::new(Arc::clone(&engines), redactor);
+        let courier = Courier { hello, spool, health: board, dispatcher, answers, oversize: Oversize::default() };
+        let connection = Connection::new(endpoint, token, reconnect, courier, restarts);
+        let last_call = CancellationToken::new();
+        let delivering = AbortOnDropHandle::new(tokio::spawn(connection.run(last_call.clone())));
+
+        // In the order of an event's way: each part ends when the one before it has handed over everything.
+        observe_all(engines, Outlets { observations, health }, restarted, stop).await;
+        finish("the buffer", recording).await;
+        last_call.cancel();
+        finish("the connection", delivering).await;
+        drop(noting);
+        tracing::info!("agent stopped");
+    }
+}
+
+async fn finish(part: &'static str, mut task: AbortOnDropHandle<()>) {
+    match timeout(STOP_TIMEOUT, &mut task).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "{part} failed"),
+        Err(_) => tracing::warn!("{part} did not finish in time"),
+    }
+}
+
+fn check_engines(engines: &[Arc<dyn Engine>]) -> Result<(), AgentError> {
+    if engines.is_empty() {
+        return Err(AgentError::NoEngine);
+    }
+    let mut names: Vec<&'static str> = engines.iter().map(|engine| engine.name()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(AgentError::TwoEngines(pair[0])),
+        None => Ok(()),
+    }
+}
+
+fn hello(config: &AgentConfig, name: &str, stream_id: Uuid, engines: &[Arc<dyn Engine>]) -> Hello {
+    let mut metadata = config.metadata.clone();
+    metadata.insert("hostname".into(), hostname().into());
+    metadata.insert("pid".into(), std::process::id().into());
+    metadata.insert("os".into(), std::env::consts::OS.into());
+    let capabilities: Map<String, Value> =
+        engines.iter().map(|engine| (engine.name().to_owned(), engine.capabilities())).collect();
+    Hello {
+        protocol: version::CURRENT.into(),
+        agent_name: name.into(),
+        instance_id: stream_id.to_string(),
+        framework: Some(config.framework.clone()),
+        framework_version: config.framework_version.clone(),
+        agent_version: Some(env!("CARGO_PKG_VERSION").into()),
+        worker_role: config.worker_role.clone(),
+        engines: engines.iter().map(|engine| engine.name().to_owned()).collect(),
+        schedulers: Vec::new(),
+        capabilities: Value::Object(capabilities),
+        extensions: Vec::new(),
+        metadata: Value::Object(metadata),
+    }
+}
+
+/// Where the system says it; `None` where it does not.
+fn hostname() -> Option<String> {
+    let from_kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = from_kernel.or_else(|| std::env::var("HOSTNAME").ok())?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}

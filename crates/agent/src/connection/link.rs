@@ -1,0 +1,211 @@
+//! One connection, from `hello` to its end: drives [`AgentSession`] over a channel.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use taskplane_protocol::close::CloseCode;
+use taskplane_protocol::frame::{Heartbeat, Hello};
+use taskplane_protocol::limits::BRAIN_TIMEOUT;
+use taskplane_protocol::session::{AgentInput, AgentOutput, AgentSession};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::oversize::{Oversize, frame};
+use super::transport::{Channel, Incoming};
+use crate::buffer::Spool;
+use crate::clock::now;
+use crate::dispatch::{Answer, Dispatcher};
+use crate::health::HealthBoard;
+
+/// What a connection needs of the agent. It outlives connections.
+pub(crate) struct Courier {
+    pub(crate) hello: Hello,
+    pub(crate) spool: Spool,
+    pub(crate) health: HealthBoard,
+    pub(crate) dispatcher: Dispatcher,
+    /// Answers to commands, whichever connection they came over.
+    pub(crate) answers: mpsc::Receiver<Answer>,
+    pub(crate) oversize: Oversize,
+}
+
+/// Why a connection ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The brain closed it, with a code and a reason.
+    Closed(Option<u16>, String),
+    /// It broke, or the brain is not there any more.
+    Lost(String),
+    /// The brain wants the agent to begin anew.
+    Restart,
+    /// The agent stops, and there is nothing left to deliver.
+    Drained,
+}
+
+/// Delivers batches and answers, and hands commands on, until the connection ends. When `drain` is cancelled it goes on until
+/// everything is acked.
+pub(super) async fn drive(channel: &mut dyn Channel, courier: &mut Courier, drain: &CancellationToken) -> Ended {
+    let began = Instant::now();
+    let mut link = Link {
+        channel,
+        session: AgentSession::new(Duration::ZERO),
+        began,
+        sent: 0,
+        acked: 0,
+        unacked: VecDeque::new(),
+        courier,
+    };
+    match link.run(drain).await {
+        Ok(never) => match never {},
+        Err(ended) => ended,
+    }
+}
+
+struct Link<'a> {
+    channel: &'a mut dyn Channel,
+    session: AgentSession,
+    began: Instant,
+    /// The last batch that was sent, or that the brain has.
+    sent: u64,
+    /// The last batch that the brain has.
+    acked: u64,
+    /// The batches between, at most as many as the window has.
+    unacked: VecDeque<u64>,
+    courier: &'a mut Courier,
+}
+
+impl Link<'_> {
+    async fn run(&mut self, drain: &CancellationToken) -> Result<std::convert::Infallible, Ended> {
+        let hello = self.courier.hello.clone();
+        self.feed(AgentInput::Connected(&hello)).await?;
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut status = self.courier.spool.watch();
+        loop {
+            status.mark_unchanged();
+            self.fill_window().await?;
+            if drain.is_cancelled() && self.is_drained() {
+                self.channel.close().await;
+                return Err(Ended::Drained);
+            }
+            tokio::select! {
+                incoming = self.channel.receive() => self.take(incoming).await?,
+                Some(answer) = self.courier.answers.recv() => self.answer(answer).await?,
+                _ = ticks.tick() => self.tick().await?,
+                _ = status.changed(), if self.session.wants_batch() => {}
+                () = drain.cancelled(), if !drain.is_cancelled() => {}
+            }
+        }
+    }
+
+    /// Sends sealed batches, in order, while the window has room.
+    async fn fill_window(&mut self) -> Result<(), Ended> {
+        while self.session.wants_batch() && self.courier.spool.status().last_sealed > self.sent {
+            let Some(batch) = self.courier.spool.next_after(self.sent).await else { break };
+            self.sent = batch.seq;
+            self.unacked.push_back(batch.seq);
+            let frame = frame(&batch, self.courier.oversize.room(&batch));
+            self.feed(AgentInput::Batch { seq: batch.seq, frame }).await?;
+        }
+        Ok(())
+    }
+
+    fn is_drained(&self) -> bool {
+        self.session.is_live()
+            && self.acked >= self.courier.spool.status().last_sealed
+            && self.courier.answers.is_empty()
+    }
+
+    async fn take(&mut self, incoming: Incoming) -> Result<(), Ended> {
+        match incoming {
+            Incoming::Text(text) => self.feed(AgentInput::Text(&text)).await,
+            Incoming::Alive => self.feed(AgentInput::Alive).await,
+            Incoming::Closed(code, reason) => {
+                self.note_refusal(code);
+                Err(Ended::Closed(code, reason))
+            }
+            Incoming::Broken(reason) => Err(Ended::Lost(reason)),
+        }
+    }
+
+    async fn answer(&mut self, answer: Answer) -> Result<(), Ended> {
+        self.feed(AgentInput::Result(&answer.result)).await?;
+        if answer.restart {
+            self.channel.close().await;
+            return Err(Ended::Restart);
+        }
+        Ok(())
+    }
+
+    async fn tick(&mut self) -> Result<(), Ended> {
+        let heartbeat = Heartbeat {
+            ts: Some(now().to_string()),
+            buffer: Some(self.courier.spool.status().report),
+            adapters: Some(self.courier.health.said()),
+        };
+        self.feed(AgentInput::Tick(&heartbeat)).await
+    }
+
+    async fn feed(&mut self, input: AgentInput<'_>) -> Result<(), Ended> {
+        for output in self.session.handle(self.began.elapsed(), input) {
+            match output {
+                AgentOutput::Send(frame) => self.send(frame).await?,
+                AgentOutput::Acked(seq) => {
+                    self.courier.spool.ack(seq).await;
+                    self.sent = self.sent.max(seq);
+                    self.acked = self.acked.max(seq);
+                    while self.unacked.front().is_some_and(|first| *first <= seq) {
+                        self.unacked.pop_front();
+                    }
+                }
+                AgentOutput::Execute(command) => self.courier.dispatcher.accept(command),
+                AgentOutput::UnknownFrame(kind) => tracing::debug!(kind, "a frame of an unknown type was ignored"),
+                AgentOutput::GiveUp(reason) => return Err(Ended::Lost(reason.to_owned())),
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, frame: String) -> Result<(), Ended> {
+        // A brain that is slow stops reading; one that reads nothing for so long is gone.
+        match timeout(BRAIN_TIMEOUT, self.channel.send(frame)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(broken)) => match timeout(LAST_WORDS, self.last_words()).await {
+                // A brain that closes says why; writing fails before that is read.
+                Ok(Some((code, reason))) => {
+                    self.note_refusal(code);
+                    Err(Ended::Closed(code, reason))
+                }
+                _ => Err(Ended::Lost(broken.to_string())),
+            },
+            Err(_) => Err(Ended::Lost("the brain took no frame for 60 s".to_owned())),
+        }
+    }
+
+    /// A close that says that a frame was wrong means, if any, the first of the batches in flight.
+    fn note_refusal(&mut self, code: Option<u16>) {
+        let Some(seq) = self.unacked.front().copied() else { return };
+        if code == Some(CloseCode::TooLarge.number()) {
+            tracing::error!(seq, "the brain found a batch too large");
+            self.courier.oversize.refused(seq);
+        } else if code == Some(CloseCode::Malformed.number()) {
+            tracing::error!(seq, "the brain found a batch malformed");
+        }
+    }
+
+    async fn last_words(&mut self) -> Option<(Option<u16>, String)> {
+        loop {
+            match self.channel.receive().await {
+                Incoming::Closed(code, reason) => return Some((code, reason)),
+                Incoming::Broken(_) => return None,
+                Incoming::Text(_) | Incoming::Alive => {}
+            }
+        }
+    }
+}
+
+/// How long a close frame is looked for after a write failed.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! Arguments of commands, read once at the edge into types. Messages never quote what was given: it may be secret.
+
+use serde_json::{Map, Value};
+use taskplane_model::Timestamp;
+use taskplane_protocol::limits::{MAX_BULK_TASKS, MAX_NAME_BYTES, MAX_TASK_ID_BYTES};
+
+use crate::engine::{CancelRequest, CommandError, RetryRequest};
+
+/// The arguments of one command.
+pub(super) struct Args<'a> {
+    cmd: &'a str,
+    fields: &'a Map<String, Value>,
+}
+
+impl<'a> Args<'a> {
+    pub(super) fn new(cmd: &'a str, args: &'a Value) -> Result<Self, CommandError> {
+        match args {
+            Value::Object(fields) => Ok(Self { cmd, fields }),
+            _ => Err(CommandError::InvalidArgs(format!("the args of {cmd} must be an object"))),
+        }
+    }
+
+    pub(super) fn engine(&self) -> Result<Option<&'a str>, CommandError> {
+        self.text("engine", MAX_NAME_BYTES)
+    }
+
+    pub(super) fn retry(&self) -> Result<RetryRequest, CommandError> {
+        let task_id = self.task_id()?;
+        let overrides = match self.given("override") {
+            None => return Ok(RetryRequest { task_id, ..RetryRequest::default() }),
+            Some(Value::Object(fields)) => Self { cmd: self.cmd, fields },
+            Some(_) => return Err(self.invalid("override", "an object")),
+        };
+        let args = match overrides.given("args") {
+            None => None,
+            Some(Value::Array(args)) => Some(args.clone()),
+            Some(_) => return Err(self.invalid("override.args", "an array")),
+        };
+        let kwargs = match overrides.given("kwargs") {
+            None => None,
+            Some(Value::Object(kwargs)) => Some(kwargs.clone()),
+            Some(_) => return Err(self.invalid("override.kwargs", "an object")),
+        };
+        let eta = match overrides.given("eta") {
+            None => None,
+            Some(eta) => Some(
+                eta.as_str()
+                    .and_then(Timestamp::parse_rfc3339)
+                    .ok_or_else(|| self.invalid("override.eta", "an RFC 3339 time with a zone"))?,
+            ),
+        };
+        let queue = overrides.text("queue", MAX_NAME_BYTES)?.map(str::to_owned);
+        Ok(RetryRequest { task_id, args, kwargs, queue, eta })
+    }
+
+    pub(super) fn cancel(&self) -> Result<CancelRequest, CommandError> {
+        let terminate = match self.given("terminate") {
+            None => false,
+            Some(Value::Bool(terminate)) => *terminate,
+            Some(_) => return Err(self.invalid("terminate", "true or false")),
+        };
+        let signal = self.text("signal", 16)?.map(str::to_owned);
+        if signal.as_ref().is_some_and(|signal| !signal.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())) {
+            return Err(self.invalid("signal", "the name of a signal, such as SIGTERM"));
+        }
+        Ok(CancelRequest { task_id: self.task_id()?, terminate, signal })
+    }
+
+    pub(super) fn task_ids(&self) -> Result<Vec<String>, CommandError> {
+        let expected = || self.invalid("task_ids", "an array of 1 to 1000 task ids");
+        let Some(Value::Array(ids)) = self.given("task_ids") else { return Err(expected()) };
+        if ids.is_empty() || ids.len() > MAX_BULK_TASKS {
+            return Err(expected());
+        }
+        let id =
+            |id: &Value| id.as_str().filter(|id| !id.is_empty() && id.len() <= MAX_TASK_ID_BYTES).map(str::to_owned);
+        ids.iter().map(id).collect::<Option<Vec<_>>>().ok_or_else(expected)
+    }
+
+    pub(super) fn queue(&self) -> Result<&'a str, CommandError> {
+        self.text("queue", MAX_NAME_BYTES)?.ok_or_else(|| self.invalid("queue", "the name of a queue"))
+    }
+
+    fn task_id(&self) -> Result<String, CommandError> {
+        let id = self.text("task_id", MAX_TASK_ID_BYTES)?.map(str::to_owned);
+        id.ok_or_else(|| self.invalid("task_id", "the id of a task"))
+    }
+
+    fn text(&self, field: &str, max_bytes: usize) -> Result<Option<&'a str>, CommandError> {
+        match self.given(field) {
+            None => Ok(None),
+            Some(Value::String(text)) if !text.is_empty() && text.len() <= max_bytes => Ok(Some(text)),
+            Some(_) => Err(self.invalid(field, &format!("a text of 1 to {max_bytes} bytes"))),
+        }
+    }
+
+    fn given(&self, field: &str) -> Option<&'a Value> {
+        self.fields.get(field).filter(|value| !value.is_null())
+    }
+
+    fn invalid(&self, field: &str, expected: &str) -> CommandError {
+        CommandError::InvalidArgs(format!("{} needs {field} to be {expected}", self.cmd))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn message<T>(read: Result<T, CommandError>) -> String {
+        read.err().map(|error| format!("{}: {error}", error.code())).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_retry_may_override_what_is_published() {
+        let args = json!({"task_id": "t", "engine": "celery", "override": {
+            "args": [1], "kwargs": {"a": 2}, "queue": "q", "eta": "2026-11-22T12:00:00Z"}});
+        let request = Args::new("retry_task", &args).and_then(|args| args.retry()).expect("valid");
+        assert_eq!(request.args, Some(vec![json!(1)]));
+        assert_eq!(
+            (request.queue.as_deref(), request.eta.map(|eta| eta.to_string()).as_deref()),
+            (Some("q"), Some("2026-11-22T12:00:00.000000Z"))
+        );
+        let plain = json!({"task_id": "t", "override": null});
+        assert_eq!(
+            Args::new("retry_task", &plain).and_then(|args| args.retry()),
+            Ok(RetryRequest { task_id: "t".into(), ..RetryRequest::default() })
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_a_sentence_that_quotes_nothing() {
+        for (args, sentence) in [
+            (json!([]), "invalid_args: the args of retry_task must be an object"),
+            (json!({}), "invalid_args: retry_task needs task_id to be the id of a task"),
+            (json!({"task_id": 5}), "invalid_args: retry_task needs task_id to be a text of 1 to 512 bytes"),
+            (
+                json!({"task_id": "t", "override": {"args": "s3cret"}}),
+                "invalid_args: retry_task needs override.args to be an array",
+            ),
+            (
+                json!({"task_id": "t", "override": {"eta": "soon"}}),
+                "invalid_args: retry_task needs override.eta to be an RFC 3339 time with a zone",
+            ),
+        ] {
+            assert_eq!(message(Args::new("retry_task", &args).and_then(|args| args.retry())), sentence);
+        }
+        let many = json!({"task_ids": vec!["t"; 1001]});
+        assert_eq!(
+            message(Args::new("bulk_retry", &many).and_then(|args| args.task_ids())),
+            "invalid_args: bulk_retry needs task_ids to be an array of 1 to 1000 task ids"
+        );
+        let signal = json!({"task_id": "t", "signal": "rm -rf"});
+        assert!(Args::new("cancel_task", &signal).and_then(|args| args.cancel()).is_err());
+    }
+}

@@ -1,0 +1,174 @@
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::engine::{CancelRequest, CancelledTask, Observer, RetriedTask, RetryRequest};
+
+/// Does what the ids of tasks say.
+#[derive(Default)]
+struct ObedientEngine {
+    calls: AtomicUsize,
+    go_on: Notify,
+}
+
+#[async_trait]
+impl Engine for ObedientEngine {
+    fn name(&self) -> &'static str {
+        "celery"
+    }
+
+    fn capabilities(&self) -> Value {
+        json!({})
+    }
+
+    async fn observe(&self, _: Observer, stop: CancellationToken) {
+        stop.cancelled().await;
+    }
+
+    async fn retry_task(&self, request: &RetryRequest) -> Result<RetriedTask, CommandError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        match request.task_id.as_str() {
+            "wait" => self.go_on.notified().await,
+            "hang" => std::future::pending().await,
+            "panic" => panic!("on purpose"),
+            "gone" => return Err(CommandError::NoOriginalPayload("nowhere, said redis://:pw@host".into())),
+            _ => {}
+        }
+        Ok(RetriedTask {
+            new_task_id: format!("new-{}", request.task_id),
+            message: Some("from the result backend".into()),
+        })
+    }
+
+    async fn cancel_task(&self, request: &CancelRequest) -> Result<CancelledTask, CommandError> {
+        let state = if request.terminate { "terminated" } else { "revoked" };
+        Ok(CancelledTask { state: state.into(), message: None })
+    }
+
+    async fn purge_queue(&self, _: &str) -> Result<u64, CommandError> {
+        Ok(7)
+    }
+}
+
+struct Bench {
+    engine: Arc<ObedientEngine>,
+    dispatcher: Dispatcher,
+    answers: mpsc::Receiver<Answer>,
+}
+
+fn bench() -> Bench {
+    let engine = Arc::new(ObedientEngine::default());
+    static REDACTOR: LazyLock<Arc<Redactor>> =
+        LazyLock::new(|| Arc::new(Redactor::new(&Default::default()).expect("built-in rules")));
+    let engines: Arc<[Arc<dyn Engine>]> = Arc::from([engine.clone() as Arc<dyn Engine>]);
+    let (dispatcher, answers) = Dispatcher::new(engines, Arc::clone(&REDACTOR));
+    Bench { engine, dispatcher, answers }
+}
+
+impl Bench {
+    fn command(&self, cmd_id: &str, cmd: &str, args: Value) {
+        self.dispatcher.accept(Command { cmd_id: cmd_id.into(), cmd: cmd.into(), args });
+    }
+
+    async fn answer(&mut self) -> CommandResult {
+        self.answers.recv().await.expect("an answer").result
+    }
+
+    async fn ask(&mut self, cmd: &str, args: Value) -> Value {
+        self.command("c", cmd, args);
+        serde_json::to_value(self.answer().await).expect("JSON")
+    }
+}
+
+#[tokio::test]
+async fn each_command_has_its_answer() {
+    for (cmd, args, answer) in [
+        (
+            "retry_task",
+            json!({"task_id": "t", "engine": "celery"}),
+            json!({"cmd_id": "c", "ok": true, "result": {"new_task_id": "new-t"}, "message": "from the result backend"}),
+        ),
+        (
+            "cancel_task",
+            json!({"task_id": "t", "terminate": true, "signal": "SIGKILL"}),
+            json!({"cmd_id": "c", "ok": true, "result": {"state": "terminated"}}),
+        ),
+        ("purge_queue", json!({"queue": "q"}), json!({"cmd_id": "c", "ok": true, "result": {"purged": 7}})),
+        (
+            "bulk_retry",
+            json!({"engine": "celery", "task_ids": ["a", "gone", "panic", "a", "b"]}),
+            json!({"cmd_id": "c", "ok": true, "result": {
+                "retried": {"a": "new-a", "b": "new-b"},
+                "failed": {
+                    "gone": "nowhere, said redis://<url-credentials>@host",
+                    "panic": "the engine failed unexpectedly; the agent's log has more",
+                },
+            }}),
+        ),
+        ("restart_agent", json!({}), json!({"cmd_id": "c", "ok": true, "result": {}})),
+    ] {
+        assert_eq!(bench().ask(cmd, args).await, answer, "{cmd}");
+    }
+}
+
+#[tokio::test]
+async fn each_refusal_has_its_code() {
+    for (cmd, args, code) in [
+        ("dance", json!({}), "unsupported_command"),
+        ("schedule_create", json!({"engine": "x"}), "unsupported_command"),
+        ("retry_task", json!({"engine": "celery"}), "invalid_args"),
+        ("retry_task", json!({"task_id": "t", "engine": "rq"}), "invalid_args"),
+        ("retry_task", json!({"task_id": "gone"}), "no_original_payload"),
+        ("retry_task", json!({"task_id": "panic"}), "engine_error"),
+    ] {
+        let answer = bench().ask(cmd, args).await;
+        assert_eq!((&answer["ok"], &answer["error"]), (&json!(false), &json!(code)), "{answer}");
+        assert!(!answer["message"].as_str().unwrap_or_default().contains(":pw@"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_comes_again_is_answered_again_and_not_done_again() {
+    let mut bench = bench();
+    bench.command("c", "retry_task", json!({"task_id": "wait"}));
+    bench.command("c", "retry_task", json!({"task_id": "wait"}));
+    bench.engine.go_on.notify_one();
+    let first = bench.answer().await;
+    bench.command("c", "retry_task", json!({"task_id": "wait"}));
+    assert_eq!(bench.answer().await, first);
+    assert_eq!(bench.engine.calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn only_the_first_restart_restarts() {
+    let mut bench = bench();
+    bench.command("c", "restart_agent", json!({}));
+    bench.command("c", "restart_agent", json!({}));
+    let restarts =
+        [bench.answers.recv().await, bench.answers.recv().await].map(|answer| answer.expect("an answer").restart);
+    assert_eq!(restarts, [true, false]);
+}
+
+#[tokio::test]
+async fn too_many_commands_at_once_are_refused_and_the_rest_are_done() {
+    let mut bench = bench();
+    for n in 0..=MAX_IN_PROGRESS {
+        bench.command(&n.to_string(), "retry_task", json!({"task_id": "wait"}));
+    }
+    let refused = bench.answer().await;
+    assert_eq!((refused.cmd_id, refused.error.as_deref()), (MAX_IN_PROGRESS.to_string(), Some("busy")));
+    for _ in 0..MAX_IN_PROGRESS {
+        bench.engine.go_on.notify_one();
+        assert!(bench.answer().await.ok);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_hangs_is_given_up() {
+    let answer = bench().ask("retry_task", json!({"task_id": "hang"})).await;
+    assert_eq!(answer["error"], "engine_error");
+}

@@ -1,0 +1,18 @@
+//! The agent: observes through engines, redacts, buffers on disk, delivers to the brain, executes commands.
+//!
+//! An event's way: [`engine`] → [`redact`] → [`buffer`] (on disk) → sealed batch → [`connection`]. A command's way:
+//! connection → dispatch → [`engine`] → result. [`agent`] wires them together. The agent knows no engine by name; engines are
+//! handed to it.
+
+pub mod agent;
+pub mod buffer;
+mod clock;
+pub mod connection;
+mod dispatch;
+pub mod engine;
+mod health;
+mod observers;
+mod recorder;
+pub mod redact;
+
+pub use agent::{Agent, AgentConfig, AgentError};

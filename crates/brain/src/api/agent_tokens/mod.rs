@@ -1,0 +1,5 @@
+//! Agent tokens.
+
+pub(super) mod create;
+pub(super) mod list;
+pub(super) mod revoke;

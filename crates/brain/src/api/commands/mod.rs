@@ -1,0 +1,6 @@
+//! Commands.
+
+mod arguments;
+pub(super) mod create;
+pub(super) mod get;
+pub(super) mod list;

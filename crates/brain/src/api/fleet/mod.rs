@@ -1,0 +1,5 @@
+//! Agents, and the workers and queues that they tell of.
+
+pub(super) mod agents;
+pub(super) mod queues;
+pub(super) mod workers;

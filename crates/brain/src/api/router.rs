@@ -1,0 +1,141 @@
+//! The table of routes.
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::{Json, Router};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::csrf::{CsrfLayer, ProtectionError};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::openapi::{Document, completed};
+use super::problem::PROBLEM_JSON;
+use super::{ApiState, Problem, agent_tokens, audit, commands, docs, fleet, session, stats, stream, task_types, tasks};
+use crate::brain::Brain;
+use crate::{auth, dashboard};
+
+/// Largest body; a bulk command with 1,000 long ids fits.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Every operation of the API.
+pub(super) fn table() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(session::get, session::end))
+        .routes(routes!(tasks::list::list))
+        .routes(routes!(tasks::count::count))
+        .routes(routes!(tasks::get::get))
+        .routes(routes!(tasks::events::events))
+        .routes(routes!(tasks::tree::tree))
+        .routes(routes!(stats::stats))
+        .routes(routes!(task_types::task_types))
+        .routes(routes!(fleet::agents::agents))
+        .routes(routes!(fleet::workers::workers))
+        .routes(routes!(fleet::queues::queues))
+        .routes(routes!(commands::list::list, commands::create::create))
+        .routes(routes!(commands::get::get))
+        .routes(routes!(stream::stream))
+        .routes(routes!(audit::audit))
+        .routes(routes!(agent_tokens::list::list, agent_tokens::create::create))
+        .routes(routes!(agent_tokens::revoke::revoke))
+}
+
+/// The API, its documentation, and signing in.
+pub fn router(brain: Brain) -> Router {
+    let csrf = csrf(&brain.public_url);
+    let (operations, document) = table().split_for_parts();
+    let document = completed(document);
+    let page = docs::page(&document);
+    let router = operations
+        .route("/api/v1/openapi.json", get(|| async move { Json(document) }))
+        .route("/api/docs", get(|| async move { page }))
+        .route("/api", any(nothing_here))
+        .route("/api/{*rest}", any(nothing_here))
+        .layer(middleware::map_response(never_cached))
+        .merge(auth::signin_router())
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(csrf)
+        .layer(middleware::map_request(without_origin_for_keys))
+        .layer(CatchPanicLayer::new())
+        .layer(middleware::map_response(problems_only))
+        .layer(CompressionLayer::new())
+        .with_state(ApiState::new(brain));
+    dashboard::with_security_headers(router)
+}
+
+async fn nothing_here() -> Problem {
+    Problem::of_status(StatusCode::NOT_FOUND)
+}
+
+async fn never_cached(mut response: Response) -> Response {
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Pages of other sites must not use a signed-in browser's cookie.
+fn csrf(public_url: &str) -> CsrfLayer<fn(ProtectionError) -> Response> {
+    let layer = CsrfLayer::new();
+    // Behind a proxy that changes `Host`, older browsers can only be told by the address that people use.
+    let layer = match layer.clone().add_trusted_origin(origin(public_url)) {
+        Ok(trusting) => trusting,
+        Err(error) => {
+            tracing::warn!(%error, "the public URL is not an address that browsers could come from");
+            layer
+        }
+    };
+    layer.with_rejection_response(cross_origin)
+}
+
+fn cross_origin(_: ProtectionError) -> Response {
+    let detail = "This request came from a page of another site. Use the dashboard's own address, or an API key.";
+    Problem::new(StatusCode::FORBIDDEN, "cross_origin", detail).into_response()
+}
+
+/// Scheme and authority of a URL.
+fn origin(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    url[authority..].find('/').map_or(url, |at| &url[..authority + at])
+}
+
+/// Requests with an `Authorization` header are not checked for their origin: browsers do not add that header by themselves,
+/// and where it is, cookies do not count.
+async fn without_origin_for_keys(mut request: Request) -> Request {
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        request.headers_mut().remove(header::ORIGIN);
+        request.headers_mut().remove("sec-fetch-site");
+    }
+    request
+}
+
+/// Makes problem documents of the errors that come from below our handlers: wrong methods, panics and the like.
+async fn problems_only(response: Response) -> Response {
+    let status = response.status();
+    let content_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_ours = content_type == PROBLEM_JSON.as_bytes() || content_type.starts_with(b"text/html");
+    if is_ours || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let mut problem = Problem::of_status(status).into_response();
+    for name in [header::ALLOW, header::RETRY_AFTER, header::CACHE_CONTROL] {
+        if let Some(value) = response.headers().get(&name) {
+            problem.headers_mut().insert(name, value.clone());
+        }
+    }
+    problem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::origin;
+
+    #[test]
+    fn an_origin_is_a_url_without_its_path() {
+        for url in ["https://tasks.example.org/queue", "https://tasks.example.org"] {
+            assert_eq!(origin(url), "https://tasks.example.org");
+        }
+    }
+}

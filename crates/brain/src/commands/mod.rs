@@ -1,0 +1,6 @@
+//! Commands: recorded, sent to the one right agent at most once, and ended exactly once.
+
+mod router;
+mod target;
+
+pub use router::{CommandRequest, CommandRouter, SubmitError};

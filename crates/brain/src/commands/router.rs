@@ -1,0 +1,353 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use taskplane_model::command::{Command, CommandOutcome, CommandStatus};
+use taskplane_protocol::frame::{self, CommandResult, commands};
+use taskplane_store::{Store, StoreError};
+use tokio::sync::Notify;
+
+use super::target;
+use crate::api::types;
+use crate::clock;
+use crate::gateway::{Connections, Delivery, Target};
+use crate::live::{LiveHub, Topic};
+
+/// Most commands that wait for an answer.
+const MAX_OPEN: usize = 10_000;
+/// What stands in a kept command where a person's own values were.
+const NOT_KEPT: &str = "<not kept>";
+
+/// A command as it is asked for; its arguments have been checked.
+#[derive(Clone, Debug)]
+pub struct CommandRequest {
+    /// Project.
+    pub project: u64,
+    /// Wire name.
+    pub cmd: String,
+    /// Arguments.
+    pub args: Value,
+    /// The agent it must go to.
+    pub agent: Option<String>,
+    /// Two requests with one key are one command.
+    pub idempotency_key: Option<String>,
+    /// Who asks.
+    pub created_by: String,
+}
+
+/// Why a command was not even recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// Too many commands are waiting for answers.
+    #[error("too many commands are waiting for answers; try again later")]
+    Busy,
+    /// Another command has this idempotency key.
+    #[error("another command was given with this idempotency key; use a new key for a new command")]
+    KeyInUse,
+    /// The store could not record it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Records commands, sends them, and ends them. Cheap to clone.
+#[derive(Clone)]
+pub struct CommandRouter {
+    store: Arc<dyn Store>,
+    connections: Connections,
+    live: LiveHub,
+    open: Arc<Mutex<HashMap<String, OpenCommand>>>,
+}
+
+/// A command that was recorded and whose end is not.
+#[derive(Clone)]
+struct OpenCommand {
+    project: u64,
+    engine: String,
+    task_id: Option<String>,
+    connection: u64,
+    deadline: Instant,
+    /// Its end is being recorded: it cannot end another way, and who waits for it still waits.
+    ending: bool,
+    ended: Arc<Notify>,
+}
+
+impl CommandRouter {
+    pub(crate) fn new(store: Arc<dyn Store>, connections: Connections, live: LiveHub) -> Self {
+        Self { store, connections, live, open: Arc::default() }
+    }
+
+    /// Records a command and sends it. What comes back may have failed already, for instance because no agent is there.
+    ///
+    /// # Errors
+    /// When nothing was recorded.
+    pub async fn submit(&self, request: CommandRequest) -> Result<Command, SubmitError> {
+        if self.lock().len() >= MAX_OPEN {
+            return Err(SubmitError::Busy);
+        }
+        let target = target::choose(&*self.store, &self.connections, &request).await?;
+        let command = Command {
+            id: uuid::Uuid::now_v7().to_string(),
+            cmd: request.cmd.clone(),
+            args: kept_args(&request.args),
+            agent: target.as_ref().map(|t| t.agent_name.clone()).or_else(|| request.agent.clone()),
+            status: CommandStatus::Pending,
+            result: None,
+            error: None,
+            message: None,
+            created_at: clock::now(),
+            finished_at: None,
+            created_by: request.created_by.clone(),
+            task_id: request.args.get("task_id").and_then(Value::as_str).map(str::to_owned),
+        };
+        let key = request.idempotency_key.clone();
+        let (command, is_new) = self.store.create_command(request.project, command, key).await?;
+        if !is_new {
+            let is_same = command.cmd == request.cmd && command.args == kept_args(&request.args);
+            return if is_same { Ok(command) } else { Err(SubmitError::KeyInUse) };
+        }
+        self.tell(request.project, &command);
+        match target {
+            Some(target) => self.send(request, command, target).await,
+            None => {
+                let outcome = CommandOutcome::failed("agent_not_connected", not_connected(&request));
+                self.end(request.project, command, outcome).await
+            }
+        }
+    }
+
+    /// Waits until a command has ended, at most `at_most`; returns it as it then stands, or `None` when there is no such
+    /// command.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn wait(&self, project: u64, id: &str, at_most: Duration) -> Result<Option<Command>, StoreError> {
+        let ended = self.lock().get(id).map(|open| Arc::clone(&open.ended));
+        if let Some(ended) = ended {
+            let notified = ended.notified();
+            // It may have ended before we began to listen.
+            if self.lock().contains_key(id) {
+                let _ = tokio::time::timeout(at_most, notified).await;
+            }
+        }
+        self.store.command(project, id).await
+    }
+
+    /// Takes in an agent's answer.
+    pub(crate) async fn answered(&self, connection: u64, result: CommandResult) {
+        let known = self.lock().get(&result.cmd_id).is_some_and(|open| open.connection == connection);
+        if !known {
+            tracing::debug!(cmd_id = %result.cmd_id, "an answer to no open command was ignored");
+            return;
+        }
+        let Some(open) = self.claim(&result.cmd_id) else { return };
+        let retried = if result.ok { retried_tasks(&open, result.result.as_ref()) } else { Vec::new() };
+        let outcome = if result.ok {
+            CommandOutcome {
+                status: CommandStatus::Succeeded,
+                result: Some(result.result.unwrap_or(Value::Null)),
+                error: None,
+                message: result.message,
+            }
+        } else {
+            CommandOutcome {
+                status: CommandStatus::Failed,
+                result: result.result,
+                error: Some(result.error.unwrap_or_else(|| "engine_error".into())),
+                message: result.message,
+            }
+        };
+        self.finish(&result.cmd_id, open, outcome, retried).await;
+    }
+
+    /// Ends what was sent over a connection that is gone: nobody knows what became of it.
+    pub(crate) async fn connection_lost(&self, connection: u64) {
+        let ids = self.ids_where(|open| open.connection == connection);
+        for id in ids {
+            let Some(open) = self.claim(&id) else { continue };
+            let message = "the agent went away before it answered; the command may have been executed";
+            self.finish(&id, open, CommandOutcome::uncertain(CommandStatus::Unknown, message), Vec::new()).await;
+        }
+    }
+
+    /// Ends commands whose time is up.
+    pub(crate) async fn end_overdue(&self) {
+        let now = Instant::now();
+        let ids = self.ids_where(|open| open.deadline <= now);
+        for id in ids {
+            let Some(open) = self.claim(&id) else { continue };
+            let message = "the agent did not answer in time; the command may have been executed";
+            self.finish(&id, open, CommandOutcome::uncertain(CommandStatus::TimedOut, message), Vec::new()).await;
+        }
+    }
+
+    async fn send(&self, request: CommandRequest, command: Command, target: Target) -> Result<Command, SubmitError> {
+        let open = OpenCommand {
+            project: request.project,
+            engine: request.args.get("engine").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            task_id: command.task_id.clone(),
+            connection: target.connection,
+            deadline: Instant::now() + time_limit(&request),
+            ending: false,
+            ended: Arc::new(Notify::new()),
+        };
+        // Recorded as sent before it is: should the brain die in between, the outcome is unknown, and it is not sent again.
+        self.store.command_sent(request.project, &command.id, &target.agent_name).await?;
+        self.lock().insert(command.id.clone(), open);
+        let frame = frame::Command { cmd_id: command.id.clone(), cmd: request.cmd, args: request.args };
+        let failure = match self.connections.deliver(target.connection, frame) {
+            Delivery::Done => {
+                let sent = Command { status: CommandStatus::Sent, ..command };
+                self.tell(request.project, &sent);
+                return Ok(sent);
+            }
+            Delivery::Gone => {
+                CommandOutcome::failed("agent_not_connected", "the agent has just gone away; nothing was sent")
+            }
+            Delivery::Full => {
+                CommandOutcome::failed("busy", "too many commands are waiting for this agent; nothing was sent")
+            }
+        };
+        let id = command.id.clone();
+        self.claim(&id);
+        let ended = self.end(request.project, command, failure).await;
+        self.forget(&id);
+        ended
+    }
+
+    async fn end(&self, project: u64, command: Command, outcome: CommandOutcome) -> Result<Command, SubmitError> {
+        let ended = self.store.finish_command(project, &command.id, outcome, Vec::new(), clock::now()).await?;
+        let command = ended.unwrap_or(command);
+        self.tell(project, &command);
+        Ok(command)
+    }
+
+    async fn finish(
+        &self,
+        id: &str,
+        open: OpenCommand,
+        outcome: CommandOutcome,
+        retried: Vec<(String, String, String)>,
+    ) {
+        match self.store.finish_command(open.project, id, outcome, retried, clock::now()).await {
+            Ok(Some(command)) => self.tell(open.project, &command),
+            Ok(None) => {}
+            // The row stays open; the next start of the brain ends it as unknown.
+            Err(error) => tracing::error!(%error, id, "the end of a command was not recorded"),
+        }
+        self.forget(id);
+    }
+
+    fn tell(&self, project: u64, command: &Command) {
+        if self.live.has_readers() {
+            let item = serde_json::to_value(types::Command::from(command.clone())).unwrap_or_default();
+            self.live.note(project, Topic::Commands, command.id.clone(), item);
+        } else {
+            self.live.note_untold();
+        }
+    }
+
+    /// Takes it upon the caller to end a command; `None` when that is done or being done.
+    fn claim(&self, id: &str) -> Option<OpenCommand> {
+        let mut open = self.lock();
+        let command = open.get_mut(id).filter(|command| !command.ending)?;
+        command.ending = true;
+        Some(command.clone())
+    }
+
+    /// The end of a command is recorded, or cannot be.
+    fn forget(&self, id: &str) {
+        let open = self.lock().remove(id);
+        if let Some(open) = open {
+            open.ended.notify_waiters();
+        }
+    }
+
+    fn ids_where(&self, wanted: impl Fn(&OpenCommand) -> bool) -> Vec<String> {
+        self.lock().iter().filter(|(_, open)| wanted(open)).map(|(id, _)| id.clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, OpenCommand>> {
+        // Single map operations only: a panic elsewhere cannot leave it half changed.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long an agent has for a command.
+fn time_limit(request: &CommandRequest) -> Duration {
+    match request.cmd.as_str() {
+        commands::PURGE_QUEUE => Duration::from_secs(120),
+        // Our agent gives itself 300 s, and then says what it has not tried.
+        commands::BULK_RETRY => Duration::from_secs(310),
+        _ => Duration::from_secs(30),
+    }
+}
+
+fn not_connected(request: &CommandRequest) -> String {
+    match (&request.agent, request.args.get("engine").and_then(Value::as_str)) {
+        (Some(name), _) => format!("the agent {name} is not connected; nothing was sent"),
+        (None, Some(engine)) => format!("no agent that observes {engine} is connected; nothing was sent"),
+        (None, None) => "no agent was named; nothing was sent".to_owned(),
+    }
+}
+
+/// The arguments as they may be kept: what a person put in instead of the original values stays between them and the agent.
+fn kept_args(args: &Value) -> Value {
+    let mut kept = args.clone();
+    if let Some(overrides) = kept.get_mut("override").and_then(Value::as_object_mut) {
+        for key in ["args", "kwargs"] {
+            if let Some(value) = overrides.get_mut(key) {
+                *value = json!(NOT_KEPT);
+            }
+        }
+    }
+    kept
+}
+
+/// Which tasks were published again as which, from an agent's result.
+fn retried_tasks(open: &OpenCommand, result: Option<&Value>) -> Vec<(String, String, String)> {
+    let Some(result) = result else { return Vec::new() };
+    let link = |old: &str, new: &str| (open.engine.clone(), old.to_owned(), new.to_owned());
+    let one =
+        open.task_id.as_deref().zip(result.get("new_task_id").and_then(Value::as_str).filter(|id| !id.is_empty()));
+    let many = result.get("retried").and_then(Value::as_object).into_iter().flatten();
+    one.map(|(old, new)| link(old, new))
+        .into_iter()
+        .chain(many.filter_map(|(old, new)| new.as_str().map(|new| link(old, new))))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(task_id: Option<&str>) -> OpenCommand {
+        OpenCommand {
+            project: 1,
+            engine: "celery".into(),
+            task_id: task_id.map(str::to_owned),
+            connection: 1,
+            deadline: Instant::now(),
+            ending: false,
+            ended: Arc::new(Notify::new()),
+        }
+    }
+
+    #[test]
+    fn values_that_people_supply_are_not_kept() {
+        let args =
+            json!({"task_id": "t", "override": {"args": ["secret"], "kwargs": {"card": "4111"}, "queue": "emails"}});
+        let kept = kept_args(&args);
+        assert_eq!(kept["override"], json!({"args": NOT_KEPT, "kwargs": NOT_KEPT, "queue": "emails"}));
+    }
+
+    #[test]
+    fn retried_tasks_are_read_from_single_and_bulk_results() {
+        let single = retried_tasks(&open(Some("old")), Some(&json!({"new_task_id": "new"})));
+        assert_eq!(single, [("celery".to_owned(), "old".to_owned(), "new".to_owned())]);
+        let bulk =
+            retried_tasks(&open(None), Some(&json!({"retried": {"a": "b"}, "failed": {"c": "no_original_payload"}})));
+        assert_eq!(bulk, [("celery".to_owned(), "a".to_owned(), "b".to_owned())]);
+        assert!(retried_tasks(&open(Some("old")), Some(&json!({"new_task_id": ""}))).is_empty());
+    }
+}

@@ -1,0 +1,51 @@
+//! Which connected agent a command goes to.
+
+use serde_json::Value;
+use taskplane_protocol::frame::commands;
+use taskplane_store::{Store, StoreError};
+
+use super::router::CommandRequest;
+use crate::gateway::{Connections, Target};
+
+/// The right connection for a command: the agent that was named; else one that has told of the task or samples the queue; else,
+/// when no agent has ever told of it, any that observes the engine. `None` when no such agent is connected.
+pub(super) async fn choose(
+    store: &dyn Store,
+    connections: &Connections,
+    request: &CommandRequest,
+) -> Result<Option<Target>, StoreError> {
+    if let Some(name) = &request.agent {
+        return Ok(first(connections.targets(request.project, |t| t.agent_name == *name)));
+    }
+    let Some(engine) = text(&request.args, "engine") else { return Ok(None) };
+    let candidates = connections.targets(request.project, |t| t.engines.iter().any(|e| e == engine));
+    let informed = match request.cmd.as_str() {
+        commands::PURGE_QUEUE => sampling_agent(store, request, engine).await?,
+        _ => observing_agents(store, request, engine).await?,
+    };
+    if informed.is_empty() {
+        return Ok(first(candidates));
+    }
+    // Another agent of the same engine is beside another deployment: it must not act on what it has never seen.
+    Ok(candidates.into_iter().find(|t| informed.contains(&t.agent)))
+}
+
+async fn observing_agents(store: &dyn Store, request: &CommandRequest, engine: &str) -> Result<Vec<u64>, StoreError> {
+    let first_of_many = request.args.get("task_ids").and_then(|ids| ids.get(0)).and_then(Value::as_str);
+    let Some(task_id) = text(&request.args, "task_id").or(first_of_many) else { return Ok(Vec::new()) };
+    Ok(store.task(request.project, engine, task_id).await?.map(|task| task.record.agents).unwrap_or_default())
+}
+
+async fn sampling_agent(store: &dyn Store, request: &CommandRequest, engine: &str) -> Result<Vec<u64>, StoreError> {
+    let Some(queue) = text(&request.args, "queue") else { return Ok(Vec::new()) };
+    let queues = store.queues(request.project).await?;
+    Ok(queues.into_iter().filter(|(q, _)| q.engine == engine && q.name == queue).map(|(q, _)| q.agent).collect())
+}
+
+fn text<'a>(args: &'a Value, key: &str) -> Option<&'a str> {
+    args.get(key).and_then(Value::as_str)
+}
+
+fn first(targets: Vec<Target>) -> Option<Target> {
+    targets.into_iter().next()
+}

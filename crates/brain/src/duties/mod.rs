@@ -1,0 +1,14 @@
+//! What the brain does by itself, one file each.
+
+mod command_timeouts;
+mod heard;
+mod live_tick;
+
+use crate::brain::Brain;
+
+/// Starts all duties; they end with the brain.
+pub(crate) fn start(brain: &Brain) {
+    brain.tasks.spawn(live_tick::run(brain.clone()));
+    brain.tasks.spawn(command_timeouts::run(brain.clone()));
+    brain.tasks.spawn(heard::run(brain.clone()));
+}

@@ -1,0 +1,17 @@
+//! The brain: what agents connect to, what people look at.
+//!
+//! An event's way: [`gateway`] → [`ingest`] → one transaction → ack, and only then [`live`]. A command's way: [`api`] →
+//! authorise → audit → command row → [`commands`] → the one right agent → result → command row, live.
+
+pub mod api;
+pub mod auth;
+pub mod brain;
+pub mod clock;
+pub mod commands;
+pub mod dashboard;
+mod duties;
+pub mod gateway;
+pub mod ingest;
+pub mod live;
+pub mod metrics;
+pub mod server;

@@ -1,0 +1,12 @@
+//! The live stream: what changed, coalesced, to every open dashboard.
+//!
+//! Producers note changes at any rate; a ticker turns them into at most [`TICKS_PER_SECOND`] events a second per project and
+//! topic. The last events are kept, so that a reader that was away for a moment resumes where it was; one that was away
+//! longer, or reads too slowly, is told to fetch everything again. Nothing here can slow ingest down.
+
+mod hub;
+
+pub use hub::{LiveEvent, LiveHub, Next, Subscription, Topic};
+
+/// Events a second, per project and topic, at most.
+pub const TICKS_PER_SECOND: u64 = 4;

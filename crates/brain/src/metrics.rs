@@ -1,0 +1,108 @@
+//! What the brain counts about itself, for `/metrics`.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// All counters, and the registry that writes them out.
+pub struct Metrics {
+    registry: Registry,
+    /// Agent connections now.
+    pub connections: Gauge,
+    /// Batches by what became of them.
+    pub batches: Family<BatchLabels, Counter>,
+    /// Events acked.
+    pub events: Counter,
+    /// Events that were not understood.
+    pub quarantined: Counter,
+    /// Frames of types that are not known.
+    pub unknown_frames: Counter,
+    /// Seconds from taking a group of batches to its being on disk.
+    pub commit_seconds: Histogram,
+    /// Batches in one commit.
+    pub commit_batches: Histogram,
+    /// Commits that failed.
+    pub commit_failures: Counter,
+}
+
+/// Label of [`Metrics::batches`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BatchLabels {
+    /// What became of the batch.
+    pub verdict: BatchVerdict,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum BatchVerdict {
+    /// Stored.
+    Stored,
+    /// Stored before.
+    Replay,
+    /// Another batch has that number.
+    Conflict,
+}
+
+impl Metrics {
+    /// All counters at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("taskplane");
+        let metrics = Self {
+            connections: Gauge::default(),
+            batches: Family::default(),
+            events: Counter::default(),
+            quarantined: Counter::default(),
+            unknown_frames: Counter::default(),
+            commit_seconds: Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0]),
+            commit_batches: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
+            commit_failures: Counter::default(),
+            registry: Registry::default(),
+        };
+        registry.register("agent_connections", "Agent connections now", metrics.connections.clone());
+        registry.register("ingest_batches", "Batches by what became of them", metrics.batches.clone());
+        registry.register("ingest_events", "Events acked", metrics.events.clone());
+        registry.register("ingest_quarantined_events", "Events not understood", metrics.quarantined.clone());
+        registry.register("unknown_frames", "Frames of unknown types", metrics.unknown_frames.clone());
+        registry.register_with_unit(
+            "ingest_commit",
+            "Time from taking a group of batches to its being on disk",
+            Unit::Seconds,
+            metrics.commit_seconds.clone(),
+        );
+        registry.register("ingest_commit_batches", "Batches in one commit", metrics.commit_batches.clone());
+        registry.register("ingest_commit_failures", "Commits that failed", metrics.commit_failures.clone());
+        Self { registry, ..metrics }
+    }
+
+    /// Everything in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail; an empty page would be noticed.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_written_under_our_prefix() {
+        let metrics = Metrics::new();
+        metrics.events.inc_by(3);
+        metrics.batches.get_or_create(&BatchLabels { verdict: BatchVerdict::Stored }).inc();
+        let text = metrics.render();
+        assert!(text.contains("taskplane_ingest_events_total 3"), "{text}");
+        assert!(text.contains(r#"taskplane_ingest_batches_total{verdict="Stored"} 1"#), "{text}");
+    }
+}

@@ -1,0 +1,146 @@
+//! A brain that serves on a port of its own, over a store in a folder of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use taskplane_brain::brain::Brain;
+use taskplane_brain::{auth, clock, server};
+use taskplane_model::access::Role;
+use taskplane_store_sqlite::SqliteStore;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long anything may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct TestBrain {
+    pub(crate) brain: Brain,
+    pub(crate) address: SocketAddr,
+    pub(crate) api_key: String,
+    http: reqwest::Client,
+    server: JoinHandle<()>,
+    folder: Arc<TempDir>,
+}
+
+/// An agent token, and the id by which it can be revoked.
+pub(crate) struct Token {
+    pub(crate) id: String,
+    pub(crate) text: String,
+}
+
+impl TestBrain {
+    pub(crate) async fn start() -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().expect("a folder"))).await
+    }
+
+    async fn start_in(folder: Arc<TempDir>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let store = Arc::new(SqliteStore::open(folder.path()).expect("a store"));
+        let url = format!("http://{address}");
+        let brain = Brain::start(store, &url, CancellationToken::new()).await.expect("a brain");
+        let api_key = auth::issue_api_key(&*brain.store, "default", Role::Admin, "test", clock::now()).await;
+        let server = tokio::spawn(server::serve(listener, brain.clone()));
+        Self { brain, address, api_key: api_key.expect("a key"), http: reqwest::Client::new(), server, folder }
+    }
+
+    /// Stops this brain as `taskplane brain` would, and starts another one on its folder.
+    pub(crate) async fn restart(self) -> Self {
+        self.brain.stop.cancel();
+        let tasks = self.brain.tasks.clone();
+        tasks.close();
+        let (server, folder) = (self.server, self.folder);
+        drop(self.brain);
+        let ended = async { (server.await, tasks.wait().await) };
+        tokio::time::timeout(PATIENCE, ended).await.expect("stops in time").0.expect("the server does not panic");
+        Self::start_in(folder).await
+    }
+
+    /// A token for one agent, or for any.
+    pub(crate) async fn token(&self, agent: Option<&str>) -> Token {
+        let created = self.request(Method::POST, "agent-tokens").json(&json!({ "agent": agent }));
+        let created = json_of(created.send().await.expect("an answer"), 201).await;
+        let text = |key: &str| created[key].as_str().expect("text").to_owned();
+        Token { id: text("id"), text: text("token") }
+    }
+
+    pub(crate) async fn revoke(&self, token: &Token) {
+        let answer = self.request(Method::DELETE, &format!("agent-tokens/{}", token.id)).send().await;
+        assert_eq!(answer.expect("an answer").status(), 204);
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("http://{}/api/v1/projects/default/{path}", self.address);
+        self.http.request(method, url).bearer_auth(&self.api_key).timeout(PATIENCE)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        json_of(self.request(Method::GET, path).send().await.expect("an answer"), 200).await
+    }
+
+    /// The items of a list that fits on one page.
+    pub(crate) async fn items(&self, path: &str) -> Vec<Value> {
+        let page = self.get(path).await;
+        assert_eq!(page["next_cursor"], Value::Null, "{path}");
+        page["items"].as_array().expect("items").clone()
+    }
+
+    pub(crate) async fn task(&self, task_id: &str) -> Value {
+        self.get(&format!("tasks/celery/{task_id}")).await
+    }
+
+    /// The ids of all tasks, sorted.
+    pub(crate) async fn task_ids(&self) -> Vec<String> {
+        let tasks = self.items("tasks?limit=200").await;
+        let mut ids: Vec<_> = tasks.iter().map(|task| task["task_id"].as_str().expect("an id").to_owned()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The agent called `name`, or null.
+    pub(crate) async fn agent(&self, name: &str) -> Value {
+        self.items("agents").await.into_iter().find(|agent| agent["name"] == name).unwrap_or_default()
+    }
+
+    /// What the statistics count in all, over the last hours.
+    pub(crate) async fn totals(&self) -> Value {
+        let points = self.items("stats?since=3h&step=60m").await;
+        let sum = |key: &str| points.iter().map(|point| point[key].as_i64().expect("a number")).sum::<i64>();
+        ["sent", "started", "succeeded", "failed", "retried"].into_iter().map(|key| (key, sum(key))).collect()
+    }
+
+    /// Gives a command; what comes back is its row.
+    pub(crate) async fn command(&self, body: &Value) -> Value {
+        json_of(self.request(Method::POST, "commands").json(body).send().await.expect("an answer"), 202).await
+    }
+
+    /// The row of a command when it has ended.
+    pub(crate) async fn ended(&self, command: &Value) -> Value {
+        let row = self.get(&format!("commands/{}?wait=25", command["id"].as_str().expect("an id"))).await;
+        assert!(row["finished_at"].is_string(), "not ended: {row}");
+        row
+    }
+}
+
+async fn json_of(answer: Response, status: u16) -> Value {
+    let (got, text) = (answer.status(), answer.text().await.expect("a body"));
+    assert_eq!(got, status, "{text}");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// Asks again and again until there is an answer.
+pub(crate) async fn until<T>(what: &str, at_most: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + at_most;
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {at_most:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

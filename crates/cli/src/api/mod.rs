@@ -1,0 +1,8 @@
+//! The API of a running brain, as the operator's commands use it.
+
+mod client;
+mod command;
+mod refusal;
+
+pub(crate) use client::Api;
+pub(crate) use command::failure;

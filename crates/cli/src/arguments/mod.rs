@@ -1,0 +1,202 @@
+//! The command line. Every setting is also an environment variable, and every flag a key of `taskplane.toml`.
+
+mod agents;
+mod api;
+mod queues;
+mod tasks;
+mod workers;
+
+pub(crate) use agents::{AgentsCommand, AgentsVerb};
+pub(crate) use api::ApiOptions;
+pub(crate) use queues::{PurgeOptions, QueuesCommand, QueuesVerb};
+pub(crate) use tasks::{CancelOptions, RetryOptions, TaskListOptions, TaskShowOptions, TasksCommand, TasksVerb};
+pub(crate) use workers::{WorkersCommand, WorkersVerb};
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Place in the help of what every command has: after its own.
+const LAST: usize = 900;
+
+/// One control plane for background-task queues.
+#[derive(Debug, Parser)]
+#[command(name = "taskplane", version, propagate_version = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// Configuration file; the default is ./taskplane.toml if it is there.
+    #[arg(long, global = true, env = "TASKPLANE_CONFIG", display_order = LAST)]
+    pub(crate) config: Option<PathBuf>,
+    /// What to log, such as `info` or `warn,taskplane_agent=debug`.
+    #[arg(long, global = true, env = "TASKPLANE_LOG", default_value = "info", display_order = LAST)]
+    pub(crate) log: String,
+    /// How to log.
+    #[arg(long, global = true, env = "TASKPLANE_LOG_FORMAT", default_value = "text", display_order = LAST)]
+    pub(crate) log_format: LogFormat,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// JSON, one object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server: history, dashboard, API.
+    Brain(BrainOptions),
+    /// Run the agent beside your queues.
+    Agent(AgentOptions),
+    /// Make tokens for agents.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Make keys for the API.
+    #[command(subcommand)]
+    ApiKey(ApiKeyCommand),
+    /// Print a link that signs you in to the dashboard: 15 minutes, one use.
+    #[command(after_help = "Example:\n  taskplane signin-link --data-dir ./taskplane-data")]
+    SigninLink(SigninLinkOptions),
+    /// Find, show, retry and cancel tasks of a running brain.
+    Tasks(TasksCommand),
+    /// List and purge queues of a running brain.
+    Queues(QueuesCommand),
+    /// List the workers that a running brain knows.
+    Workers(WorkersCommand),
+    /// List the agents that a running brain knows.
+    Agents(AgentsCommand),
+}
+
+/// Where the brain's data is.
+#[derive(Args, Debug)]
+pub(crate) struct StoreOptions {
+    /// Folder of the embedded database.
+    #[arg(long, env = "TASKPLANE_DATA_DIR", default_value = "./taskplane-data")]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  taskplane brain --listen 127.0.0.1:7440 --data-dir ./taskplane-data")]
+pub(crate) struct BrainOptions {
+    /// Address to listen on.
+    #[arg(long, env = "TASKPLANE_LISTEN", default_value = "127.0.0.1:7440")]
+    pub(crate) listen: SocketAddr,
+    /// Address under which people reach the dashboard, if it is another one, such as https://tasks.example.com.
+    #[arg(long, env = "TASKPLANE_PUBLIC_URL")]
+    pub(crate) public_url: Option<String>,
+    /// Listen beyond this machine without TLS: only behind a proxy that adds TLS, or in a network you trust.
+    #[arg(long, env = "TASKPLANE_INSECURE_BIND")]
+    pub(crate) insecure_bind: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  taskplane agent --brain ws://127.0.0.1:7440 --token T --celery redis://127.0.0.1:6379/0"
+)]
+pub(crate) struct AgentOptions {
+    /// Address of the brain.
+    #[arg(long, env = "TASKPLANE_BRAIN", value_name = "URL")]
+    pub(crate) brain: String,
+    /// The agent's token, from `taskplane token create` or the dashboard.
+    #[arg(long, env = "TASKPLANE_TOKEN", hide_env_values = true, hide_default_value = true)]
+    pub(crate) token: Option<String>,
+    /// File that holds the token; it is read again when the brain refuses the token.
+    #[arg(long, env = "TASKPLANE_TOKEN_FILE", conflicts_with = "token")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Name of this agent, unique in the project; the default is the host's name.
+    #[arg(long, env = "TASKPLANE_NAME")]
+    pub(crate) name: Option<String>,
+    /// Broker of a Celery deployment, such as redis://127.0.0.1:6379/0.
+    #[arg(long, env = "TASKPLANE_CELERY", value_name = "URL", hide_env_values = true, hide_default_value = true)]
+    pub(crate) celery: Vec<String>,
+    /// Result backend of the Celery deployment, if it is not the broker.
+    #[arg(
+        long,
+        env = "TASKPLANE_CELERY_RESULTS",
+        value_name = "URL",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    pub(crate) celery_results: Option<String>,
+    /// Folder for the agent's buffer.
+    #[arg(long, env = "TASKPLANE_DATA_DIR", default_value = "./taskplane-agent-data")]
+    pub(crate) data_dir: PathBuf,
+    /// More names of arguments whose values must never leave this host.
+    #[arg(long, env = "TASKPLANE_REDACT_KEYS", value_delimiter = ',', value_name = "NAME")]
+    pub(crate) redact_keys: Vec<String>,
+    /// Which strings leave this host.
+    #[arg(long, env = "TASKPLANE_REDACT_STRINGS", default_value = "short")]
+    pub(crate) redact_strings: RedactStrings,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RedactStrings {
+    /// Those of at most 16 characters that look like no secret.
+    Short,
+    /// All that look like no secret.
+    PatternsOnly,
+    /// None.
+    MaskAll,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token for an agent and print it; it is shown only this once.
+    #[command(after_help = "Example:\n  taskplane token create --project default --agent web-01")]
+    Create(TokenCreateOptions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TokenCreateOptions {
+    /// Project that the agent reports to.
+    #[arg(long, env = "TASKPLANE_PROJECT", default_value = "default")]
+    pub(crate) project: String,
+    /// The only agent name that may use it; without it, any agent of the project may.
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApiKeyCommand {
+    /// Make an API key and print it; it is shown only this once.
+    #[command(after_help = "Example:\n  taskplane api-key create --project default --role operator")]
+    Create(ApiKeyCreateOptions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ApiKeyCreateOptions {
+    /// Project that the key opens.
+    #[arg(long, env = "TASKPLANE_PROJECT", default_value = "default")]
+    pub(crate) project: String,
+    /// What it may do.
+    #[arg(long)]
+    pub(crate) role: RoleName,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RoleName {
+    /// See everything, change nothing.
+    Viewer,
+    /// Also give commands.
+    Operator,
+    /// Also make and revoke tokens.
+    Admin,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SigninLinkOptions {
+    /// Address under which the dashboard is reached; the default is where the brain of the folder listens.
+    #[arg(long, env = "TASKPLANE_PUBLIC_URL")]
+    pub(crate) public_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+}

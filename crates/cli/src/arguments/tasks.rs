@@ -1,0 +1,185 @@
+//! `taskplane tasks`.
+
+use clap::{Args, Subcommand, value_parser};
+use serde_json::Value;
+
+use super::ApiOptions;
+
+#[derive(Args, Debug)]
+pub(crate) struct TasksCommand {
+    #[command(flatten)]
+    pub(crate) api: ApiOptions,
+    #[command(subcommand)]
+    pub(crate) verb: TasksVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TasksVerb {
+    /// List tasks, newest first.
+    #[command(after_help = "Examples:\n  taskplane tasks list --state failed,lost --since 2h\n  \
+                            taskplane tasks list --q 'name:billing.* arg:order_id=17 \"card declined\"'")]
+    List(TaskListOptions),
+    /// Show a task: facts, attempts, error.
+    #[command(after_help = "Example:\n  taskplane tasks show 0b5f0a6e-0f5c-4a7e-9b7d-1f2f3a4b5c6d")]
+    Show(TaskShowOptions),
+    /// Run tasks again with the same arguments, and print the new ids.
+    #[command(after_help = "Examples:\n  taskplane tasks retry ID1 ID2 ID3\n  \
+                            taskplane tasks retry ID --args '[17]' --kwargs '{\"card\": \"…\"}' --queue emails")]
+    Retry(RetryOptions),
+    /// Cancel a task, and print its new state.
+    #[command(after_help = "Example:\n  taskplane tasks cancel ID --terminate --signal SIGKILL")]
+    Cancel(CancelOptions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TaskListOptions {
+    /// Filter, as in the dashboard, such as `state:failed name:billing.* since:2h`.
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) q: Option<String>,
+    /// Only these states, separated by commas, such as `failed,lost`.
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// Only these task types, separated by commas; `*` stands for anything.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Only these queues, separated by commas; `*` stands for anything.
+    #[arg(long)]
+    pub(crate) queue: Option<String>,
+    /// Only these workers, separated by commas; `*` stands for anything.
+    #[arg(long)]
+    pub(crate) worker: Option<String>,
+    /// First seen at or after: a time such as 2026-11-22T18:00:00Z, or an age such as 90s, 15m, 2h, 7d.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// First seen before: as --since.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Most tasks to list.
+    #[arg(long, value_name = "N", default_value = "50", value_parser = value_parser!(u32).range(1..=100_000))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TaskShowOptions {
+    /// The task's id.
+    pub(crate) id: String,
+    /// The task's engine.
+    #[arg(long, default_value = "celery")]
+    pub(crate) engine: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RetryOptions {
+    /// Ids of the tasks, of one engine.
+    #[arg(required = true, value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    /// The tasks' engine.
+    #[arg(long, default_value = "celery")]
+    pub(crate) engine: String,
+    /// Positional arguments instead of the original ones: a JSON list. Only for a single task.
+    #[arg(long, value_name = "JSON", value_parser = json_list)]
+    pub(crate) args: Option<Value>,
+    /// Keyword arguments instead of the original ones: a JSON object. Only for a single task.
+    #[arg(long, value_name = "JSON", value_parser = json_object)]
+    pub(crate) kwargs: Option<Value>,
+    /// Queue instead of the original one. Only for a single task.
+    #[arg(long)]
+    pub(crate) queue: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CancelOptions {
+    /// The task's id.
+    pub(crate) id: String,
+    /// The task's engine.
+    #[arg(long, default_value = "celery")]
+    pub(crate) engine: String,
+    /// End it even if it already runs; without this, only a task that has not begun is stopped.
+    #[arg(long)]
+    pub(crate) terminate: bool,
+    /// Signal to end it with, such as SIGKILL; the default is SIGTERM.
+    #[arg(long, requires = "terminate", value_parser = signal)]
+    pub(crate) signal: Option<String>,
+}
+
+fn json_list(text: &str) -> Result<Value, String> {
+    parsed(text, "list, such as [17, \"a\"]", Value::is_array)
+}
+
+fn json_object(text: &str) -> Result<Value, String> {
+    parsed(text, "object, such as {\"order\": 17}", Value::is_object)
+}
+
+fn parsed(text: &str, wanted: &str, fits: fn(&Value) -> bool) -> Result<Value, String> {
+    let value: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    if fits(&value) { Ok(value) } else { Err(format!("it must be a JSON {wanted}")) }
+}
+
+/// `kill`, `KILL` and `SIGKILL` are the same.
+#[expect(clippy::unnecessary_wraps, reason = "the shape that clap wants")]
+fn signal(text: &str) -> Result<String, String> {
+    let name = text.to_ascii_uppercase();
+    Ok(if name.starts_with("SIG") { name } else { format!("SIG{name}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+    use crate::arguments::{Cli, Command};
+
+    fn verb(line: &[&str]) -> Result<TasksVerb, clap::Error> {
+        match Cli::try_parse_from([&["taskplane", "tasks"], line].concat())?.command {
+            Command::Tasks(tasks) => Ok(tasks.verb),
+            _ => panic!("not tasks"),
+        }
+    }
+
+    #[test]
+    fn the_connection_is_given_before_or_after_the_verb() {
+        for line in [["--project", "p", "list"], ["list", "--project", "p"]] {
+            let cli = Cli::try_parse_from([&["taskplane", "tasks"][..], &line].concat()).expect("parses");
+            let Command::Tasks(tasks) = cli.command else { panic!("not tasks") };
+            assert_eq!(tasks.api.project, "p");
+        }
+    }
+
+    #[test]
+    fn a_retry_takes_ids_and_json() {
+        let line = ["retry", "a", "--args", "[-1]", "--kwargs", "{\"x\": null}", "--queue", "q"];
+        let TasksVerb::Retry(options) = verb(&line).expect("parses") else { panic!("not retry") };
+        assert_eq!((options.ids, options.engine.as_str()), (vec!["a".to_owned()], "celery"));
+        assert_eq!((options.args, options.kwargs), (Some(json!([-1])), Some(json!({"x": null}))));
+        for wrong in [
+            &["retry"][..],
+            &["retry", "a", "--args", "{}"],
+            &["retry", "a", "--args", "[1"],
+            &["retry", "a", "--kwargs", "[]"],
+        ] {
+            assert_eq!(verb(wrong).expect_err("refused").exit_code(), 2, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_signal_needs_terminate_and_goes_by_any_name() {
+        assert!(verb(&["cancel", "a", "--signal", "SIGKILL"]).is_err());
+        for name in ["kill", "KILL", "SIGKILL"] {
+            let line = ["cancel", "a", "--terminate", "--signal", name];
+            let TasksVerb::Cancel(options) = verb(&line).expect("parses") else { panic!("not cancel") };
+            assert_eq!(options.signal.as_deref(), Some("SIGKILL"));
+        }
+    }
+
+    #[test]
+    fn a_list_has_a_limit() {
+        let TasksVerb::List(options) = verb(&["list", "--state", "failed,lost"]).expect("parses") else {
+            panic!("not list")
+        };
+        assert_eq!((options.state.as_deref(), options.limit), (Some("failed,lost"), 50));
+        for wrong in ["0", "-1", "many"] {
+            assert!(verb(&["list", "--limit", wrong]).is_err(), "{wrong}");
+        }
+    }
+}

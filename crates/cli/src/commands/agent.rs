@@ -1,0 +1,63 @@
+//! `taskplane agent`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use taskplane_agent::connection::TokenSource;
+use taskplane_agent::engine::Engine;
+use taskplane_agent::redact::{RedactionConfig, Strings};
+use taskplane_agent::{Agent, AgentConfig};
+use taskplane_engine_celery::{CeleryConfig, CeleryEngine};
+
+use crate::arguments::{AgentOptions, RedactStrings};
+
+pub(crate) async fn run(options: AgentOptions) -> Result<()> {
+    let engines = engines(&options)?;
+    let token = match (options.token, options.token_file) {
+        (_, Some(path)) => TokenSource::File(path),
+        (Some(token), None) => TokenSource::Literal(token.trim().to_owned()),
+        (None, None) => bail!(
+            "the agent needs a token: make one with `taskplane token create`, or in the dashboard under Agents, and give it \
+             with --token, TASKPLANE_TOKEN or --token-file"
+        ),
+    };
+    let name = match options.name {
+        Some(name) => name,
+        None => host_name()?,
+    };
+    let mut config = AgentConfig::new(options.brain, token, name, options.data_dir);
+    config.redaction = RedactionConfig {
+        extra_keys: options.redact_keys,
+        strings: match options.redact_strings {
+            RedactStrings::Short => Strings::Default,
+            RedactStrings::PatternsOnly => Strings::PatternsOnly,
+            RedactStrings::MaskAll => Strings::MaskAll,
+        },
+        ..RedactionConfig::default()
+    };
+    let agent = Agent::new(config, engines)?;
+    agent.run(super::stop_on_signal()?).await;
+    Ok(())
+}
+
+fn engines(options: &AgentOptions) -> Result<Vec<Arc<dyn Engine>>> {
+    let broker = match &options.celery[..] {
+        [broker] => broker,
+        [] => bail!("the agent has nothing to observe: name a broker, such as --celery redis://127.0.0.1:6379/0"),
+        _ => bail!(
+            "one agent observes one Celery broker for now: start an agent, with a --data-dir of its own, for each"
+        ),
+    };
+    let mut config = CeleryConfig::new(broker);
+    config.result_backend_url.clone_from(&options.celery_results);
+    config.payload_dir = Some(options.data_dir.join("celery-payloads"));
+    Ok(vec![Arc::new(CeleryEngine::new(config)?)])
+}
+
+fn host_name() -> Result<String> {
+    // The kernel's name of this host; Linux only, like the packages we ship.
+    let name = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname"))
+        .context("the host's name is not known; give the agent a name with --name")?;
+    Ok(name.trim().to_owned())
+}

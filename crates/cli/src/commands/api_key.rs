@@ -1,0 +1,21 @@
+//! `taskplane api-key`.
+
+use anyhow::Result;
+use taskplane_brain::{auth, clock};
+use taskplane_model::access::Role;
+
+use crate::arguments::{ApiKeyCommand, RoleName};
+use crate::output::say;
+
+pub(crate) async fn run(command: ApiKeyCommand) -> Result<()> {
+    let ApiKeyCommand::Create(options) = command;
+    let store = super::open_store(&options.store)?;
+    let role = match options.role {
+        RoleName::Viewer => Role::Viewer,
+        RoleName::Operator => Role::Operator,
+        RoleName::Admin => Role::Admin,
+    };
+    let key = auth::issue_api_key(&store, &options.project, role, super::ACTOR, clock::now()).await?;
+    say(&key);
+    Ok(())
+}

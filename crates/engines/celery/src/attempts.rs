@@ -1,0 +1,222 @@
+//! The attempts of a task, and to which of them an event belongs that does not say so itself.
+//!
+//! Only `task-received` and `task-sent` carry the attempt number. A worker often receives the next attempt before it
+//! tells that the last one is to be retried, so "the latest" is no answer.
+
+use taskplane_agent::engine::TaskObservation;
+use taskplane_model::{TaskEventKind, Timestamp};
+
+/// Attempts remembered per task.
+const MAX_ATTEMPTS: usize = 4;
+
+/// The latest attempts, ascending.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Attempts(Vec<Attempt>);
+
+/// One attempt, and what was already passed on about it.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Attempt {
+    /// Not known of a task that was first met in the middle of its life.
+    number: Option<u32>,
+    worker: Option<String>,
+    /// A worker told that it received this attempt. Otherwise only its message was seen, and nothing says that what
+    /// comes without a number is about this attempt.
+    received: bool,
+    started: bool,
+    end: Option<TaskEventKind>,
+    /// When it ended, by the worker's clock.
+    end_ts: Timestamp,
+}
+
+impl Attempt {
+    fn open(&self) -> bool {
+        self.end.is_none()
+    }
+
+    fn reset(&mut self) {
+        (self.started, self.end) = (false, None);
+    }
+
+    /// True when this was not told before; notes that it is now.
+    fn admit(&mut self, kind: TaskEventKind, ts: Timestamp) -> bool {
+        match kind {
+            TaskEventKind::Started => !std::mem::replace(&mut self.started, true) && self.open(),
+            kind if kind.ends_attempt() => {
+                self.end_ts = self.end_ts.max(ts);
+                self.end.replace(kind) != Some(kind)
+            }
+            _ => true,
+        }
+    }
+}
+
+impl Attempts {
+    /// Finds the attempt something was seen of, puts its number into the observation, and says whether it is new.
+    pub(crate) fn observe(&mut self, seen: &mut TaskObservation, ts: Timestamp) -> bool {
+        let place = match seen.retries {
+            Some(number) => self.numbered(number),
+            None if seen.kind == TaskEventKind::Retry && !self.0.iter().any(|a| a.received) => return true,
+            None => self.infer(seen, ts),
+        };
+        let Some(attempt) = self.0.get_mut(place) else { return true };
+        if seen.kind == TaskEventKind::Received {
+            // Delivered again, and run again. An event that lags behind the end that was told opens nothing.
+            if ts > attempt.end_ts {
+                attempt.reset();
+            }
+            attempt.worker.clone_from(&seen.worker);
+            attempt.received = true;
+        }
+        seen.retries = seen.retries.or(attempt.number.filter(|_| attempt.received));
+        attempt.admit(seen.kind, ts)
+    }
+
+    /// A message of this attempt exists.
+    pub(crate) fn exists(&mut self, number: u32) {
+        self.numbered(number);
+    }
+
+    /// An attempt was told to be retried by its result alone, where no event will tell of the next one.
+    pub(crate) fn retried(&mut self) {
+        let Some(last) = self.0.last_mut() else { return };
+        match (last.end, last.number) {
+            (Some(TaskEventKind::Retry), Some(number)) => self.exists(number.saturating_add(1)),
+            (Some(TaskEventKind::Retry), None) => last.reset(),
+            _ => {}
+        }
+    }
+
+    /// A result newer than the end that was told: the task ran again under its id.
+    pub(crate) fn reopen(&mut self, done: Timestamp) {
+        let ended = |a: &&mut Attempt| matches!(a.end, Some(TaskEventKind::Failed | TaskEventKind::Succeeded));
+        if let Some(last) = self.0.last_mut().filter(ended)
+            && done > last.end_ts
+        {
+            last.reset();
+        }
+    }
+
+    /// How the latest attempt ended, if it did.
+    pub(crate) fn end(&self) -> Option<TaskEventKind> {
+        self.0.last()?.end
+    }
+
+    fn numbered(&mut self, number: u32) -> usize {
+        // An attempt met without its number gets it from the first message that tells one.
+        if let Some(unnumbered) = self.0.first_mut().filter(|attempt| attempt.number.is_none()) {
+            unnumbered.number = Some(number);
+        }
+        match self.0.binary_search_by_key(&Some(number), |attempt| attempt.number) {
+            Ok(place) => place,
+            Err(place) => {
+                self.0.insert(place, Attempt { number: Some(number), ..Attempt::default() });
+                if self.0.len() > MAX_ATTEMPTS {
+                    self.0.remove(0);
+                    return place.saturating_sub(1);
+                }
+                place
+            }
+        }
+    }
+
+    fn infer(&mut self, seen: &TaskObservation, ts: Timestamp) -> usize {
+        if self.0.is_empty() {
+            self.0.push(Attempt { worker: seen.worker.clone(), ..Attempt::default() });
+        }
+        let same = |a: &Attempt| a.worker.is_none() || seen.worker.is_none() || a.worker == seen.worker;
+        let mut places: Vec<usize> = (0..self.0.len()).filter(|place| same(&self.0[*place])).collect();
+        if places.is_empty() {
+            places.extend(0..self.0.len());
+        }
+        let last = places.last().copied().unwrap_or(0);
+        let first_that = |is: &dyn Fn(&Attempt) -> bool| places.iter().copied().find(|place| is(&self.0[*place]));
+        let last_that = |is: &dyn Fn(&Attempt) -> bool| places.iter().rev().copied().find(|place| is(&self.0[*place]));
+        let found = match seen.kind {
+            TaskEventKind::Started => first_that(&|a| a.open() && !a.started),
+            TaskEventKind::Retry => {
+                // The late event of a retry that was already told by its result.
+                let late = last_that(&|a| a.end == Some(TaskEventKind::Retry) && a.end_ts >= ts);
+                let running = last_that(&|a| a.open() && a.started);
+                late.or(running).or_else(|| first_that(&Attempt::open))
+            }
+            _ => last_that(&|a| a.open() && a.started).or_else(|| last_that(&Attempt::open)),
+        };
+        found.unwrap_or(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use TaskEventKind::{Failed, Received, Retry, Started, Succeeded};
+
+    /// Events as they arrive, each with the attempt it was found to belong to, or `None` when it was told before.
+    fn told(events: &[(TaskEventKind, Option<u32>, &str)]) -> Vec<Option<Option<u32>>> {
+        let mut attempts = Attempts::default();
+        let observe = |(i, (kind, retries, worker)): (usize, &(TaskEventKind, Option<u32>, &str))| {
+            let worker = Some((*worker).to_owned());
+            let mut seen = TaskObservation { kind: *kind, retries: *retries, worker, ..TaskObservation::default() };
+            let ts = Timestamp(i64::try_from(i).expect("small") + 1);
+            attempts.observe(&mut seen, ts).then_some(seen.retries)
+        };
+        events.iter().enumerate().map(observe).collect()
+    }
+
+    fn numbers(numbers: &[u32]) -> Vec<Option<Option<u32>>> {
+        numbers.iter().map(|n| Some(Some(*n))).collect()
+    }
+
+    #[test]
+    fn events_belong_to_the_attempt_that_was_received() {
+        let events = [(Received, Some(0), "w"), (Started, None, "w"), (Retry, None, "w"), (Received, Some(1), "w")];
+        let more = [(Started, None, "w"), (Failed, None, "w")];
+        assert_eq!(told(&[&events[..], &more[..]].concat()), numbers(&[0, 0, 0, 1, 1, 1]));
+    }
+
+    #[test]
+    fn a_retry_told_after_the_next_attempt_was_received_belongs_to_the_one_before() {
+        let events = [(Received, Some(0), "w"), (Started, None, "w"), (Received, Some(1), "w"), (Retry, None, "w")];
+        let more = [(Started, None, "w"), (Succeeded, None, "w")];
+        assert_eq!(told(&[&events[..], &more[..]].concat()), numbers(&[0, 0, 1, 0, 1, 1]));
+    }
+
+    #[test]
+    fn a_retry_told_after_another_worker_started_the_next_attempt_belongs_to_its_own_worker() {
+        let events = [(Received, Some(0), "a"), (Started, None, "a"), (Received, Some(1), "b"), (Started, None, "b")];
+        let more = [(Retry, None, "a"), (Succeeded, None, "b")];
+        assert_eq!(told(&[&events[..], &more[..]].concat()), numbers(&[0, 0, 1, 1, 0, 1]));
+    }
+
+    #[test]
+    fn a_lost_retry_event_does_not_shift_what_follows() {
+        let events = [(Received, Some(0), "w"), (Started, None, "w"), (Received, Some(1), "w"), (Started, None, "w")];
+        assert_eq!(told(&[&events[..], &[(Retry, None, "w")]].concat()), numbers(&[0, 0, 1, 1, 1]));
+    }
+
+    #[test]
+    fn the_number_of_a_task_met_in_the_middle_of_its_life_is_not_guessed() {
+        assert_eq!(told(&[(Failed, None, "w"), (Failed, None, "w")]), [Some(None), None]);
+    }
+
+    #[test]
+    fn without_events_a_waiting_message_does_not_tell_which_attempt_is_meant() {
+        let mut attempts = Attempts::default();
+        attempts.exists(1);
+        let mut observe = |kind, ts| {
+            let mut seen = TaskObservation { kind, ..TaskObservation::default() };
+            attempts.observe(&mut seen, Timestamp(ts)).then_some(seen.retries)
+        };
+        assert_eq!(
+            [observe(Retry, 1), observe(Retry, 2), observe(Succeeded, 3), observe(Succeeded, 4)],
+            [Some(None), Some(None), Some(None), None]
+        );
+    }
+
+    #[test]
+    fn many_attempts_take_little_memory() {
+        let mut attempts = Attempts::default();
+        (0..100).for_each(|number| attempts.exists(number));
+        assert_eq!(attempts.0.len(), MAX_ATTEMPTS);
+        assert_eq!(attempts.0.last().and_then(|a| a.number), Some(99));
+    }
+}

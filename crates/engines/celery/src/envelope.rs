@@ -1,0 +1,169 @@
+//! The kombu envelope: what every message on Redis is wrapped in (task, event, control, reply).
+
+use std::io::Read as _;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::python_json::read_leniently;
+
+/// No body of a sane message is larger once inflated.
+const MAX_BODY: u64 = 16 << 20;
+
+/// A kombu message as it lies on Redis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Envelope {
+    pub(crate) body: String,
+    #[serde(rename = "content-encoding", default)]
+    pub(crate) content_encoding: Option<String>,
+    #[serde(rename = "content-type", default)]
+    pub(crate) content_type: Option<String>,
+    #[serde(default)]
+    pub(crate) headers: Map<String, Value>,
+    pub(crate) properties: Properties,
+}
+
+/// The properties kombu reads. A message without a delivery tag or delivery info takes its worker down.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Properties {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) correlation_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reply_to: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delivery_mode: Option<u8>,
+    pub(crate) delivery_info: DeliveryInfo,
+    #[serde(default)]
+    pub(crate) priority: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) body_encoding: Option<String>,
+    pub(crate) delivery_tag: String,
+}
+
+/// Where a message was published to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DeliveryInfo {
+    #[serde(default)]
+    pub(crate) exchange: String,
+    #[serde(default)]
+    pub(crate) routing_key: String,
+}
+
+/// Why the bytes are no readable message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EnvelopeError {
+    #[error("it is not a kombu message: {0}")]
+    Malformed(String),
+    #[error("its body is {0}, which cannot be read from outside Python")]
+    UnreadableContent(String),
+}
+
+impl Envelope {
+    pub(crate) fn parse(raw: &[u8]) -> Result<Self, EnvelopeError> {
+        serde_json::from_slice(raw).map_err(|e| EnvelopeError::Malformed(e.classify_name().to_owned()))
+    }
+
+    /// The body as JSON: base64 removed, inflated, parsed.
+    pub(crate) fn json_body(&self) -> Result<Value, EnvelopeError> {
+        let bytes = self.body_bytes()?;
+        serde_json::from_slice(&bytes).map_err(|e| EnvelopeError::Malformed(format!("body: {}", e.classify_name())))
+    }
+
+    /// The body for display, with what Python writes beyond JSON made harmless.
+    pub(crate) fn lenient_body(&self) -> Result<Value, EnvelopeError> {
+        let bytes = self.body_bytes()?;
+        read_leniently(&bytes).map_err(|e| EnvelopeError::Malformed(format!("body: {}", e.classify_name())))
+    }
+
+    /// The bytes of a JSON body.
+    fn body_bytes(&self) -> Result<Vec<u8>, EnvelopeError> {
+        let content = self.content_type.as_deref().unwrap_or("application/json");
+        if content != "application/json" {
+            return Err(EnvelopeError::UnreadableContent(content.to_owned()));
+        }
+        let bytes = match self.properties.body_encoding.as_deref() {
+            Some("base64") => {
+                STANDARD.decode(&self.body).map_err(|_| EnvelopeError::Malformed("body: not base64".to_owned()))?
+            }
+            _ => self.body.clone().into_bytes(),
+        };
+        match self.headers.get("compression").and_then(Value::as_str) {
+            None => Ok(bytes),
+            // Celery calls it gzip, but writes a zlib stream.
+            Some("application/x-gzip" | "application/zlib") => inflate(&bytes),
+            Some(other) => Err(EnvelopeError::UnreadableContent(format!("compressed as {other}"))),
+        }
+    }
+}
+
+fn inflate(bytes: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+    let mut out = Vec::new();
+    flate2::read::ZlibDecoder::new(bytes)
+        .take(MAX_BODY)
+        .read_to_end(&mut out)
+        .map_err(|_| EnvelopeError::Malformed("body: not a zlib stream".to_owned()))?;
+    Ok(out)
+}
+
+/// The kind of a JSON error. Its full text may quote the message.
+trait ClassifyName {
+    fn classify_name(&self) -> &'static str;
+}
+
+impl ClassifyName for serde_json::Error {
+    fn classify_name(&self) -> &'static str {
+        match self.classify() {
+            serde_json::error::Category::Io => "cannot be read",
+            serde_json::error::Category::Syntax => "not JSON",
+            serde_json::error::Category::Data => "a field is missing or of the wrong type",
+            serde_json::error::Category::Eof => "cut off",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_sampled_task_message_is_read() {
+        for case in samples::task_messages() {
+            let raw = case["envelope"].to_string();
+            let envelope = Envelope::parse(raw.as_bytes()).expect("parses");
+            match envelope.json_body() {
+                Ok(body) if !case["decoded_body"].is_null() => assert_eq!(body, case["decoded_body"]),
+                Ok(body) => assert_eq!(body.as_array().map(Vec::len), Some(3), "{}", case["case"]),
+                Err(error) => {
+                    assert!(matches!(error, EnvelopeError::UnreadableContent(_)), "{}: {error}", case["case"])
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_named_gzip_is_inflated_as_zlib() {
+        let compressed = samples::task_messages()
+            .iter()
+            .any(|case| case["envelope"]["headers"]["compression"] == "application/x-gzip");
+        assert!(compressed, "the samples hold a compressed message");
+    }
+
+    proptest! {
+        #[test]
+        fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), body in "\\PC{0,80}") {
+            let _ = Envelope::parse(&bytes);
+            let envelope = Envelope {
+                body,
+                content_encoding: None,
+                content_type: None,
+                headers: Map::new(),
+                properties: Properties { body_encoding: Some("base64".into()), ..Properties::default() },
+            };
+            let _ = envelope.json_body();
+            let _ = inflate(&bytes);
+        }
+    }
+}

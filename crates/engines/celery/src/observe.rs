@@ -1,0 +1,312 @@
+//! The loops that observe: subscriptions feed one intake; remote control and queue sampling run beside them.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::StreamExt as _;
+use taskplane_agent::engine::{Observation, Observer};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::{self, Backoff},
+    events::{self, Event},
+    health::HealthBoard,
+    intake::{self, Intake},
+    link::{Link, LinkError},
+    payloads::Record,
+    prepare::prepare_workers,
+    queues::Sampler,
+    results::{KEY_PREFIX, Meta},
+    shared::{Shared, lock},
+};
+
+/// Published messages that wait to be read. Beyond it they are dropped, as Redis itself would do for a slow reader.
+const MAX_INCOMING: usize = 8_192;
+/// A result larger than this is not read.
+const MAX_RESULT: usize = 4 << 20;
+/// A subscription is probed this often: nothing else tells a silent one from a broken one.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// How often the intake looks for results that waited long enough and workers that fell silent.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A message as it was published.
+enum Incoming {
+    Events(Vec<u8>),
+    Result(Vec<u8>),
+}
+
+/// Observes until `stop`.
+pub(crate) async fn observe(shared: Arc<Shared>, observer: Observer, stop: CancellationToken) {
+    *lock(&shared.observer) = Some(observer.clone());
+    let (incoming, intake) = mpsc::channel(MAX_INCOMING);
+    let (failed, records) = mpsc::channel(64);
+    let subscriptions = subscriptions(&shared);
+    let parts: Vec<&'static str> = subscriptions.iter().map(|s| s.part).chain(["queues"]).collect();
+    let health = Arc::new(HealthBoard::new(observer.clone(), &parts));
+    let mut loops = JoinSet::new();
+    for subscription in subscriptions {
+        loops.spawn(listen(Arc::clone(&shared), subscription, incoming.clone(), Arc::clone(&health), stop.clone()));
+    }
+    loops.spawn(take_in(Arc::clone(&shared), intake, failed, observer.clone(), stop.clone()));
+    loops.spawn(keep(Arc::clone(&shared), records));
+    loops.spawn(prepare_workers(Arc::clone(&shared), observer.clone(), stop.clone()));
+    loops.spawn(sample(Arc::clone(&shared), observer, health, stop));
+    drop(incoming);
+    while loops.join_next().await.is_some() {}
+    *lock(&shared.observer) = None;
+}
+
+/// One pub/sub connection and what it subscribes to.
+struct Subscription {
+    part: &'static str,
+    link: Arc<Link>,
+    patterns: Vec<String>,
+}
+
+/// Events and results over one connection when they come from one server: their order is then the server's.
+fn subscriptions(shared: &Shared) -> Vec<Subscription> {
+    let events = format!("/{}.celeryev*", shared.broker.address.db);
+    let results = format!("{KEY_PREFIX}*");
+    let (broker, backend) = (Arc::clone(&shared.broker), Arc::clone(&shared.results));
+    if broker.address.same_server(&backend.address) {
+        return vec![Subscription { part: "events", link: broker, patterns: vec![events, results] }];
+    }
+    vec![
+        Subscription { part: "events", link: broker, patterns: vec![events] },
+        Subscription { part: "results", link: backend, patterns: vec![results] },
+    ]
+}
+
+/// Keeps a subscription up.
+async fn listen(
+    shared: Arc<Shared>,
+    subscription: Subscription,
+    incoming: mpsc::Sender<Incoming>,
+    health: Arc<HealthBoard>,
+    stop: CancellationToken,
+) {
+    let mut backoff = Backoff::new(shared.timings.reconnect);
+    while !stop.is_cancelled() {
+        let connect = subscription.link.subscribe(&subscription.patterns);
+        let Some(connected) = stop.run_until_cancelled(connect).await else { return };
+        let error = match connected {
+            Ok(pubsub) => {
+                health.ok(subscription.part).await;
+                // Workers that came while nobody listened still have to be asked for their events.
+                shared.fresh_worker.notify_one();
+                let since = Instant::now();
+                let Some(error) = stop.run_until_cancelled(pump(pubsub, &subscription.link, &incoming)).await else {
+                    return;
+                };
+                if since.elapsed() > Duration::from_secs(60) {
+                    backoff.reset();
+                }
+                error
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(part = subscription.part, error = %error, "subscription lost, connecting again");
+        health.down(subscription.part, error.to_string()).await;
+        stop.run_until_cancelled(sleep(backoff.next())).await;
+    }
+}
+
+/// Passes on what is published until the connection ends. The driver buffers without bound: it is always emptied, and
+/// what does not fit our own buffer is dropped and counted.
+async fn pump(pubsub: redis::aio::PubSub, link: &Link, incoming: &mpsc::Sender<Incoming>) -> LinkError {
+    let (mut sink, mut stream) = pubsub.split();
+    let mut probe = interval(PROBE_EVERY);
+    probe.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut dropped = 0u64;
+    loop {
+        tokio::select! {
+            message = stream.next() => {
+                let Some(message) = message else { return link.failed("closed the subscription") };
+                let payload = message.get_payload_bytes().to_vec();
+                let result = message.get_channel_name().starts_with(KEY_PREFIX);
+                let message = if result { Incoming::Result(payload) } else { Incoming::Events(payload) };
+                dropped += u64::from(incoming.try_send(message).is_err());
+            }
+            _ = probe.tick() => {
+                if dropped > 0 {
+                    tracing::warn!(dropped, "messages dropped: the agent does not keep up with Celery's events");
+                    dropped = 0;
+                }
+                match timeout(PROBE_EVERY, sink.ping::<redis::Value>()).await {
+                    Ok(Ok(_)) => {}
+                    _ => return link.failed("does not answer on the subscription"),
+                }
+            }
+        }
+    }
+}
+
+/// Reads what is published and tells of it.
+async fn take_in(
+    shared: Arc<Shared>,
+    mut incoming: mpsc::Receiver<Incoming>,
+    failed: mpsc::Sender<Vec<Record>>,
+    observer: Observer,
+    stop: CancellationToken,
+) {
+    let mut intake = Intake::new(shared.timings.result_hold);
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut batch = Vec::new();
+    loop {
+        let told = tokio::select! {
+            () = stop.cancelled() => break,
+            count = incoming.recv_many(&mut batch, 256) => {
+                if count == 0 {
+                    break;
+                }
+                read_batch(&shared, &mut intake, batch.drain(..))
+            }
+            _ = tick.tick() => overdue(&shared, &mut intake).await,
+        };
+        for observation in told {
+            // The agent's buffer may be behind, but stopping must not wait for it.
+            if stop.run_until_cancelled(observer.record(observation)).await.is_none() {
+                return;
+            }
+        }
+        if !intake.failed.is_empty() {
+            // When the disk is behind, losing some arguments is better than losing events.
+            let _ = failed.try_send(std::mem::take(&mut intake.failed));
+        }
+    }
+}
+
+fn read_batch(shared: &Shared, intake: &mut Intake, batch: impl Iterator<Item = Incoming>) -> Vec<Observation> {
+    let (now, at) = (clock::now(), std::time::Instant::now());
+    let mut told = Vec::new();
+    for message in batch {
+        match message {
+            Incoming::Events(raw) => match events::parse(&raw, now) {
+                Ok(events) => told.extend(events.into_iter().filter_map(|event| take_event(shared, intake, event, at))),
+                Err(error) => tracing::debug!(%error, "an event was not understood"),
+            },
+            Incoming::Result(raw) if raw.len() <= MAX_RESULT => {
+                if let Some(meta) = Meta::parse(&raw) {
+                    intake.result(meta, raw.len(), at);
+                }
+            }
+            Incoming::Result(_) => {}
+        }
+    }
+    told
+}
+
+fn take_event(shared: &Shared, intake: &mut Intake, event: Event, at: std::time::Instant) -> Option<Observation> {
+    let mut workers = lock(&shared.workers);
+    match event {
+        Event::Task(event) => {
+            if let Some(worker) = &event.seen.worker
+                && workers.touch(worker, event.ts, at)
+            {
+                shared.fresh_worker.notify_one();
+            }
+            intake.event(*event, &mut lock(&shared.tracker), &workers)
+        }
+        Event::Worker(event) => {
+            let verdict = workers.sign(*event, at, &shared.timings);
+            if verdict.fresh {
+                shared.fresh_worker.notify_one();
+            }
+            verdict.told.map(intake::worker)
+        }
+    }
+}
+
+/// Results that waited in vain for their event, and workers that fell silent.
+async fn overdue(shared: &Shared, intake: &mut Intake) -> Vec<Observation> {
+    let now = clock::now();
+    let silent = lock(&shared.workers).silent(now, std::time::Instant::now(), &shared.timings);
+    let mut told: Vec<Observation> = silent.into_iter().map(intake::worker).collect();
+    let overdue = intake.overdue(std::time::Instant::now());
+    let ours = ours(shared, overdue).await;
+    // Always in this order: workers, then tracker.
+    let workers = lock(&shared.workers);
+    let mut tracker = lock(&shared.tracker);
+    told.extend(ours.iter().filter_map(|meta| intake.alone(meta, now, &mut tracker, &workers)));
+    told
+}
+
+/// Leaves out results of other applications: channels know no databases, so that those of all databases of the server
+/// arrive here. A result of a task never heard of counts only when it lies in our database.
+async fn ours(shared: &Shared, metas: Vec<Meta>) -> Vec<Meta> {
+    let known: Vec<bool> = {
+        let tracker = lock(&shared.tracker);
+        metas.iter().map(|meta| tracker.contains(&meta.task_id)).collect()
+    };
+    let strangers: Vec<String> = metas
+        .iter()
+        .zip(&known)
+        .filter(|(_, known)| !**known)
+        .map(|(meta, _)| format!("{KEY_PREFIX}{}", meta.task_id))
+        .collect();
+    let mut stored = Vec::with_capacity(strangers.len());
+    for keys in strangers.chunks(500) {
+        let exists: Result<Vec<bool>, LinkError> = shared
+            .results
+            .run(async |c| {
+                let mut pipe = redis::pipe();
+                for key in keys {
+                    pipe.exists(key);
+                }
+                pipe.query_async(c).await
+            })
+            .await;
+        // When that cannot be asked, a task too many is better than one too few.
+        stored.extend(exists.unwrap_or_else(|_| vec![true; keys.len()]));
+    }
+    let mut stored = stored.into_iter();
+    let keep = known.into_iter().map(|known| known || stored.next().unwrap_or(true));
+    metas.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(meta, _)| meta).collect()
+}
+
+/// Writes the arguments of failed tasks to the payload store, off the async threads.
+async fn keep(shared: Arc<Shared>, mut records: mpsc::Receiver<Vec<Record>>) {
+    let mut complained = false;
+    while let Some(batch) = records.recv().await {
+        let payloads = Arc::clone(&shared.payloads);
+        let written = tokio::task::spawn_blocking(move || {
+            let mut store = lock(&payloads);
+            batch.into_iter().try_for_each(|record| store.put(record, clock::now()))
+        });
+        if let Ok(Err(error)) = written.await
+            && !std::mem::replace(&mut complained, true)
+        {
+            tracing::warn!(error = %error.kind(), "the arguments of failed tasks cannot be kept: retrying them may not be possible");
+        }
+    }
+}
+
+/// Samples the queues.
+async fn sample(shared: Arc<Shared>, observer: Observer, health: Arc<HealthBoard>, stop: CancellationToken) {
+    let mut sampler = Sampler::new(Arc::clone(&shared));
+    let mut tick = interval(shared.timings.sample_every);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let Some(sampled) = stop.run_until_cancelled(sampler.sample()).await else { return };
+        match sampled {
+            Ok(told) => {
+                health.ok("queues").await;
+                for observation in told {
+                    if stop.run_until_cancelled(observer.record(observation)).await.is_none() {
+                        return;
+                    }
+                }
+            }
+            Err(error) => health.down("queues", error.to_string()).await,
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Retrying: a new message with the original arguments and a new id.
+//!
+//! A new id, because workers silently drop an id that was ever revoked, and Celery keeps the old result of one that
+//! succeeded.
+
+use redis::AsyncCommands as _;
+use taskplane_agent::engine::{CommandError, RetriedTask, RetryRequest};
+
+use crate::{
+    bindings::{carries_tasks, key_for},
+    clock, intake,
+    message::{Embed, NewTask, Payload, TaskMessage},
+    origin::{self, Origin, Source},
+    purge,
+    shared::{Shared, lock},
+};
+
+/// Publishes the task again.
+pub(crate) async fn retry(shared: &Shared, request: &RetryRequest) -> Result<RetriedTask, CommandError> {
+    if request.task_id.is_empty() {
+        return Err(CommandError::InvalidArgs("the task id is empty".to_owned()));
+    }
+    let Some(mut origin) = origin::find(shared, &request.task_id).await? else {
+        return Err(CommandError::NotFound(format!("the task {} was never seen on this broker", request.task_id)));
+    };
+    let queue_is_known = request.queue.is_some() || deduce_queue(shared, &mut origin);
+    let new = new_task(request, &origin)?;
+    if !purge::exists(shared, &new.queue).await? {
+        let text = format!("nobody declared the queue {:?}: no worker would ever take the task from it", new.queue);
+        return Err(CommandError::InvalidArgs(text));
+    }
+    publish(shared, &new).await?;
+    let mut message = message(request, &origin);
+    if !queue_is_known {
+        message.push_str(&format!("; sent to {:?}, which its worker consumes: its own queue is not known", new.queue));
+    }
+    Ok(RetriedTask { new_task_id: new.id, message: Some(message) })
+}
+
+fn new_task(request: &RetryRequest, origin: &Origin) -> Result<NewTask, CommandError> {
+    let Some(name) = origin.name.clone() else {
+        return Err(CommandError::NotFound(format!(
+            "the name of the task {} is not known: it was only seen as a result",
+            request.task_id
+        )));
+    };
+    let args = request.args.clone().or_else(|| origin.args.clone());
+    let kwargs = request.kwargs.clone().or_else(|| origin.kwargs.clone());
+    let (Some(args), Some(kwargs)) = (args, kwargs) else { return Err(no_payload(request, origin)) };
+    // As a member it could not bring its chord back to life, and would disturb the count of a group that still runs.
+    let embed = Embed { chord: serde_json::Value::Null, ..origin.embed.clone() };
+    Ok(NewTask {
+        id: uuid::Uuid::new_v4().to_string(),
+        name,
+        payload: Payload { args, kwargs, embed },
+        headers: origin.headers.clone(),
+        root_id: origin.root_id.clone().unwrap_or_else(|| request.task_id.clone()),
+        parent_id: origin.parent_id.clone(),
+        queue: queue(request, origin)?,
+        priority: origin.priority,
+        eta: request.eta,
+    })
+}
+
+fn no_payload(request: &RetryRequest, origin: &Origin) -> CommandError {
+    let why = origin.why_not.as_deref().unwrap_or("they were never seen");
+    let supply = match (&request.args, &request.kwargs) {
+        (Some(_), None) => "Supply kwargs as well ({} for none)",
+        (None, Some(_)) => "Supply args as well ([] for none)",
+        _ => "Supply args and kwargs to retry it with those",
+    };
+    CommandError::NoOriginalPayload(format!("the original arguments are not to be had: {why}. {supply}"))
+}
+
+/// Fills in the queue where it was not told; false when it had to be guessed, or there is not even a guess.
+fn deduce_queue(shared: &Shared, origin: &mut Origin) -> bool {
+    let worker = origin.worker.as_deref();
+    if origin.queue.is_none() {
+        origin.queue = worker.and_then(|worker| lock(&shared.workers).only_queue(worker).map(str::to_owned));
+    }
+    if origin.queue.is_none() {
+        let tracker = lock(&shared.tracker);
+        origin.queue = origin.name.as_deref().and_then(|name| tracker.routes.queue(name)).map(str::to_owned);
+    }
+    if origin.queue.is_some() {
+        return true;
+    }
+    // The worker that ran it has its code, so any queue of that worker will do; better than not to retry at all.
+    origin.queue = worker.and_then(|worker| lock(&shared.workers).any_queue(worker).map(str::to_owned));
+    false
+}
+
+fn queue(request: &RetryRequest, origin: &Origin) -> Result<String, CommandError> {
+    let queue = request.queue.clone().or_else(|| origin.queue.clone()).ok_or_else(|| {
+        CommandError::InvalidArgs("the queue of the task is not known: say which queue to send it to".to_owned())
+    })?;
+    if carries_tasks(&queue) {
+        Ok(queue)
+    } else {
+        Err(CommandError::InvalidArgs(format!("{queue:?} is not the name of a task queue")))
+    }
+}
+
+async fn publish(shared: &Shared, new: &NewTask) -> Result<(), CommandError> {
+    let raw = new.to_bytes().map_err(|error| CommandError::Engine(error.to_string()))?;
+    // Known before it is sent: whoever looks into the queue next must not tell of it a second time.
+    let message = TaskMessage::read(&raw);
+    if let Some(message) = &message {
+        lock(&shared.tracker).waiting(message, &new.queue);
+    }
+    let key = key_for(&new.queue, new.priority);
+    let pushed: Result<u64, _> = shared.broker.run(async |c| c.lpush(key, &raw).await).await;
+    if let Err(error) = pushed {
+        let text = format!("{error}. The task may have been published, as {}", new.id);
+        return Err(CommandError::Engine(text));
+    }
+    let observer = lock(&shared.observer).clone();
+    if let (Some(observer), Some(message)) = (observer, message) {
+        observer.record(intake::task(clock::now(), message.sent(&new.queue))).await;
+    }
+    Ok(())
+}
+
+/// Where the arguments came from and what was left behind.
+fn message(request: &RetryRequest, origin: &Origin) -> String {
+    let mut parts = Vec::new();
+    parts.push(match (&request.args, &request.kwargs, origin.source) {
+        (Some(_), Some(_), _) => "with the arguments that were supplied",
+        (Some(_), None, _) => "with the supplied args and the original kwargs",
+        (None, Some(_), _) => "with the supplied kwargs and the original args",
+        (None, None, Some(Source::Message)) => "with the arguments of its message",
+        (None, None, Some(Source::Result)) => "with the arguments kept by the result backend",
+        (None, None, Some(Source::Worker)) => "with the arguments its worker holds",
+        (None, None, _) => {
+            "with the arguments read from their text form in Celery's events (tuples become lists, as in JSON)"
+        }
+    });
+    if origin.embed.has_chain() {
+        parts.push("the rest of its chain runs after it");
+    }
+    if origin.embed.has_callbacks() {
+        parts.push("its callbacks are kept");
+    }
+    if origin.chord_id.is_some() || origin.embed.has_chord() {
+        parts.push("it runs outside its chord, whose body does not wait for it");
+    } else if origin.group_id.is_some() {
+        parts.push("it runs outside its group");
+    }
+    if origin.lives {
+        parts.push("the original still waits or runs");
+    }
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn origin() -> Origin {
+        Origin {
+            name: Some("a.b".into()),
+            args: Some(vec![json!(1)]),
+            kwargs: Some(serde_json::Map::new()),
+            source: Some(Source::Message),
+            queue: Some("q".into()),
+            ..Origin::default()
+        }
+    }
+
+    fn request() -> RetryRequest {
+        RetryRequest { task_id: "old".into(), ..RetryRequest::default() }
+    }
+
+    #[test]
+    fn a_chord_member_runs_again_on_its_own() {
+        let chord = json!({"task": "sum", "options": {"task_id": "body"}});
+        let member = Origin {
+            embed: Embed { chord, chain: json!([{"task": "next"}]), ..Embed::default() },
+            group_id: Some("g".into()),
+            headers: json!({"group": "g", "group_index": 1}).as_object().cloned().expect("a map"),
+            ..origin()
+        };
+        let new = new_task(&request(), &member).expect("a new task");
+        assert_eq!(new.payload.embed.chord, Value::Null);
+        assert!(new.payload.embed.has_chain());
+        let copy = TaskMessage::read(&new.to_bytes().expect("valid")).expect("a task message");
+        assert_eq!((copy.group_id(), copy.headers["group_index"].clone()), (None, Value::Null));
+        let told = message(&request(), &member);
+        assert!(told.contains("rest of its chain") && told.contains("outside its chord"), "{told}");
+    }
+
+    #[test]
+    fn lineage_is_kept() {
+        let new = new_task(&request(), &origin()).expect("a new task");
+        assert_eq!((new.root_id.as_str(), new.parent_id.as_deref()), ("old", None));
+        let child = Origin { root_id: Some("r".into()), parent_id: Some("p".into()), ..origin() };
+        let new = new_task(&request(), &child).expect("a new task");
+        assert_eq!((new.root_id.as_str(), new.parent_id.as_deref()), ("r", Some("p")));
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let bare = Origin { args: None, kwargs: None, why_not: Some("they were cut".into()), ..origin() };
+        let error = new_task(&request(), &bare).expect_err("no arguments");
+        assert_eq!(error.code(), "no_original_payload");
+        assert!(error.to_string().contains("they were cut. Supply args and kwargs"), "{error}");
+        let half = RetryRequest { args: Some(vec![]), ..request() };
+        assert!(new_task(&half, &bare).expect_err("no kwargs").to_string().contains("Supply kwargs as well"));
+        let whole = RetryRequest { kwargs: Some(serde_json::Map::new()), ..half };
+        assert!(new_task(&whole, &bare).is_ok());
+
+        let nameless = Origin { name: None, ..origin() };
+        assert_eq!(new_task(&request(), &nameless).expect_err("no name").code(), "not_found");
+        let nowhere = Origin { queue: None, ..origin() };
+        assert_eq!(new_task(&request(), &nowhere).expect_err("no queue").code(), "invalid_args");
+    }
+}

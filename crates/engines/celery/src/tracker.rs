@@ -1,0 +1,286 @@
+//! What is remembered of each task, so that what one message leaves out can be filled in from another.
+
+use std::sync::Arc;
+
+use lru::LruCache;
+use serde_json::Value;
+use taskplane_agent::engine::TaskObservation;
+use taskplane_model::{TaskEventKind, Timestamp};
+
+use crate::{
+    attempts::Attempts,
+    message::{Payload, TaskMessage},
+    python_literal::head,
+    routes::Routes,
+};
+
+/// Most tasks remembered.
+const MAX_TASKS: usize = 100_000;
+/// Most memory they may take, by estimate.
+const MAX_BYTES: usize = 48 << 20;
+/// A payload larger than this is left where it is.
+const MAX_PAYLOAD: usize = 16 << 10;
+/// Longer reprs are of no use: Celery's own end at about 1,030 bytes.
+const MAX_REPR: usize = 4 << 10;
+
+/// What is known of one task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Known {
+    pub(crate) name: Option<String>,
+    pub(crate) args_repr: Option<String>,
+    pub(crate) kwargs_repr: Option<String>,
+    /// The full arguments, when its message was seen in a queue.
+    pub(crate) payload: Option<Arc<Payload>>,
+    pub(crate) queue: Option<String>,
+    pub(crate) worker: Option<String>,
+    pub(crate) root_id: Option<String>,
+    pub(crate) parent_id: Option<String>,
+    pub(crate) group_id: Option<String>,
+    pub(crate) chord_id: Option<String>,
+    pub(crate) priority: Option<i64>,
+    attempts: Attempts,
+}
+
+impl Known {
+    /// How the task ended, if it did.
+    pub(crate) fn end(&self) -> Option<TaskEventKind> {
+        self.attempts.end()
+    }
+
+    /// Takes in what an event or a result tells.
+    fn absorb(&mut self, seen: &TaskObservation) {
+        let take = |slot: &mut Option<String>, value: &Option<String>| {
+            if value.is_some() {
+                slot.clone_from(value);
+            }
+        };
+        take(&mut self.name, &seen.name);
+        take(&mut self.queue, &seen.queue);
+        take(&mut self.worker, &seen.worker);
+        take(&mut self.root_id, &seen.root_id);
+        take(&mut self.parent_id, &seen.parent_id);
+        take(&mut self.group_id, &seen.group_id);
+        take(&mut self.chord_id, &seen.chord_id);
+        self.priority = seen.priority.or(self.priority);
+    }
+
+    /// A retry may change the arguments: those of an earlier message then no longer count.
+    fn forget_other_arguments(&mut self, reprs: &(Option<String>, Option<String>)) {
+        let other = |old: &Option<String>, new: &Option<String>| old.is_some() && new.is_some() && old != new;
+        if other(&self.args_repr, &reprs.0) || other(&self.kwargs_repr, &reprs.1) {
+            self.payload = None;
+        }
+    }
+
+    fn fill(&self, seen: &mut TaskObservation) {
+        let fill = |slot: &mut Option<String>, value: &Option<String>| {
+            if slot.is_none() {
+                slot.clone_from(value);
+            }
+        };
+        fill(&mut seen.name, &self.name);
+        fill(&mut seen.queue, &self.queue);
+        if seen.kind != TaskEventKind::Sent {
+            fill(&mut seen.worker, &self.worker);
+        }
+        fill(&mut seen.root_id, &self.root_id);
+        fill(&mut seen.parent_id, &self.parent_id);
+        fill(&mut seen.group_id, &self.group_id);
+        fill(&mut seen.chord_id, &self.chord_id);
+        seen.priority = seen.priority.or(self.priority);
+    }
+
+    fn size(&self) -> usize {
+        let text = |t: &Option<String>| t.as_ref().map_or(0, String::len);
+        let payload = self.payload.as_ref().map_or(0, |p| payload_size(p));
+        300 + payload
+            + text(&self.name)
+            + text(&self.args_repr)
+            + text(&self.kwargs_repr)
+            + text(&self.queue)
+            + text(&self.worker)
+            + text(&self.root_id)
+            + text(&self.parent_id)
+            + text(&self.group_id)
+            + text(&self.chord_id)
+    }
+}
+
+/// Roughly what a payload takes in memory.
+fn payload_size(payload: &Payload) -> usize {
+    let values = payload.args.iter().chain(payload.kwargs.values());
+    let embed = [&payload.embed.callbacks, &payload.embed.errbacks, &payload.embed.chain, &payload.embed.chord];
+    values.chain(embed).map(value_size).sum()
+}
+
+fn value_size(value: &Value) -> usize {
+    32 + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(value_size).sum(),
+        Value::Object(map) => map.iter().map(|(key, item)| 48 + key.len() + value_size(item)).sum(),
+        _ => 0,
+    }
+}
+
+/// The tasks most recently heard of, bounded by number and memory.
+pub(crate) struct Tracker {
+    tasks: LruCache<String, Known>,
+    bytes: usize,
+    pub(crate) routes: Routes,
+}
+
+impl Tracker {
+    pub(crate) fn new() -> Self {
+        Self { tasks: LruCache::unbounded(), bytes: 0, routes: Routes::new() }
+    }
+
+    /// Takes in what was seen and fills in what it lacks. False when the same was told before.
+    pub(crate) fn observe(
+        &mut self,
+        seen: &mut TaskObservation,
+        reprs: (Option<String>, Option<String>),
+        ts: Timestamp,
+    ) -> bool {
+        let told_queue = seen.queue.clone();
+        let new = self.update(&seen.task_id.clone(), |known| {
+            known.forget_other_arguments(&reprs);
+            known.absorb(seen);
+            let bounded = |repr: String| (repr.len() <= MAX_REPR).then_some(repr);
+            known.args_repr = reprs.0.and_then(bounded).or(known.args_repr.take());
+            known.kwargs_repr = reprs.1.and_then(bounded).or(known.kwargs_repr.take());
+            known.fill(seen);
+            known.attempts.observe(seen, ts)
+        });
+        match (&seen.name, told_queue) {
+            (Some(name), Some(queue)) => self.routes.learn(name, &queue),
+            (Some(name), None) if seen.queue.is_none() => seen.queue = self.routes.queue(name).map(str::to_owned),
+            _ => {}
+        }
+        new
+    }
+
+    /// The next attempt begins: called after a retry was told from its result alone, where no event will say so.
+    pub(crate) fn next_attempt(&mut self, task_id: &str) {
+        self.update(task_id, |known| known.attempts.retried());
+    }
+
+    /// A result newer than the end that was told: the task ran again under its id, with events off.
+    pub(crate) fn reopen(&mut self, task_id: &str, done: Timestamp) {
+        self.update(task_id, |known| known.attempts.reopen(done));
+    }
+
+    /// Remembers a message seen in a queue. True when the task was not known.
+    pub(crate) fn waiting(&mut self, message: &TaskMessage, queue: &str) -> bool {
+        let new = !self.tasks.contains(&message.id);
+        self.routes.learn(&message.name, queue);
+        let seen = message.sent(queue);
+        let payload = message.payload.as_ref().ok().filter(|p| payload_size(p) <= MAX_PAYLOAD);
+        self.update(&message.id, |known| {
+            known.attempts.exists(message.retries());
+            known.absorb(&seen);
+            known.payload = payload.map(|p| Arc::new(p.clone())).or(known.payload.take());
+        });
+        new
+    }
+
+    pub(crate) fn contains(&self, task_id: &str) -> bool {
+        self.tasks.contains(task_id)
+    }
+
+    pub(crate) fn get(&self, task_id: &str) -> Option<&Known> {
+        self.tasks.peek(task_id)
+    }
+
+    fn update<T>(&mut self, task_id: &str, change: impl FnOnce(&mut Known) -> T) -> T {
+        // Ids are foreign text: one of absurd length is remembered by its head only.
+        let (key, _) = head(task_id, 200);
+        if !self.tasks.contains(key) {
+            self.tasks.push(key.to_owned(), Known::default());
+            self.bytes += Known::default().size() + key.len();
+        }
+        let (before, result, after) = match self.tasks.get_mut(key) {
+            Some(known) => {
+                let before = known.size();
+                let result = change(known);
+                (before, result, known.size())
+            }
+            None => (0, change(&mut Known::default()), 0),
+        };
+        self.bytes = (self.bytes + after).saturating_sub(before);
+        self.shrink();
+        result
+    }
+
+    fn shrink(&mut self) {
+        while self.tasks.len() > MAX_TASKS || self.bytes > MAX_BYTES {
+            let Some((key, known)) = self.tasks.pop_lru() else { return };
+            self.bytes = self.bytes.saturating_sub(known.size() + key.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(kind: TaskEventKind) -> TaskObservation {
+        TaskObservation { kind, task_id: "t".into(), ..TaskObservation::default() }
+    }
+
+    /// A clock that moves on with every look.
+    fn tick() -> Timestamp {
+        static NOW: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(1);
+        Timestamp(NOW.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+    }
+
+    fn observe(tracker: &mut Tracker, mut seen: TaskObservation) -> (bool, TaskObservation) {
+        let new = tracker.observe(&mut seen, (None, None), tick());
+        (new, seen)
+    }
+
+    #[test]
+    fn later_events_have_the_attempt_that_the_first_one_told() {
+        let mut tracker = Tracker::new();
+        let received = TaskObservation { retries: Some(2), name: Some("a".into()), ..seen(TaskEventKind::Received) };
+        observe(&mut tracker, received);
+        let (_, failed) = observe(&mut tracker, seen(TaskEventKind::Failed));
+        assert_eq!((failed.retries, failed.name.as_deref()), (Some(2), Some("a")));
+    }
+
+    #[test]
+    fn an_end_is_told_once_per_attempt() {
+        let mut tracker = Tracker::new();
+        let received = |n| TaskObservation { retries: Some(n), ..seen(TaskEventKind::Received) };
+        observe(&mut tracker, received(0));
+        assert!(observe(&mut tracker, seen(TaskEventKind::Retry)).0);
+        assert!(!observe(&mut tracker, seen(TaskEventKind::Retry)).0);
+        assert!(observe(&mut tracker, received(1)).0);
+        assert!(observe(&mut tracker, seen(TaskEventKind::Retry)).0);
+        assert!(observe(&mut tracker, seen(TaskEventKind::Failed)).0);
+        assert!(!observe(&mut tracker, seen(TaskEventKind::Failed)).0);
+        assert!(!observe(&mut tracker, seen(TaskEventKind::Started)).0, "a late start does not reopen it");
+    }
+
+    #[test]
+    fn a_task_delivered_again_ends_again() {
+        let mut tracker = Tracker::new();
+        let received = || TaskObservation { retries: Some(0), ..seen(TaskEventKind::Received) };
+        observe(&mut tracker, received());
+        assert!(observe(&mut tracker, seen(TaskEventKind::Failed)).0);
+        observe(&mut tracker, received());
+        assert!(observe(&mut tracker, seen(TaskEventKind::Failed)).0);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_oldest_go_first() {
+        let mut tracker = Tracker::new();
+        for i in 0..60_000 {
+            let mut seen = TaskObservation { task_id: format!("task-{i}"), ..TaskObservation::default() };
+            tracker.observe(&mut seen, (Some("x".repeat(1024)), Some("y".repeat(512))), tick());
+        }
+        assert!(tracker.bytes <= MAX_BYTES);
+        assert!(!tracker.contains("task-0") && tracker.contains("task-59999"));
+        let counted: usize = tracker.tasks.iter().map(|(key, known)| key.len() + known.size()).sum();
+        assert_eq!(counted, tracker.bytes);
+    }
+}

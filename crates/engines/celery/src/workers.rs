@@ -1,0 +1,277 @@
+//! The workers: who is alive, what they consume, and which of their signs are worth passing on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use taskplane_agent::engine::WorkerObservation;
+use taskplane_model::{
+    Timestamp,
+    fleet::{WorkerFacts, WorkerSign},
+};
+
+use crate::{config::Timings, events::WorkerEvent};
+
+/// More workers than this are not remembered.
+const MAX_WORKERS: usize = 10_000;
+/// Longest interval between heartbeats that is believed.
+const MAX_FREQ: f64 = 3600.0;
+
+/// What control commands tell of a worker.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Learned {
+    pub(crate) pool: Option<String>,
+    pub(crate) concurrency: Option<u64>,
+    pub(crate) pid: Option<u64>,
+    pub(crate) queues: Option<Vec<String>>,
+}
+
+struct Worker {
+    online: bool,
+    facts: WorkerFacts,
+    freq: f64,
+    seen: Instant,
+    seen_ts: Timestamp,
+    /// It answered remote control since it came up, so its events are enabled.
+    prepared: bool,
+    /// When it was last passed on, and with which counters.
+    told: Option<(Instant, Option<u64>, Option<u64>)>,
+}
+
+/// What to do about a sign of a worker.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Verdict {
+    /// To be passed on.
+    pub(crate) told: Option<(Timestamp, WorkerObservation)>,
+    /// It is new, or back: its events are to be enabled.
+    pub(crate) fresh: bool,
+}
+
+/// All workers heard of.
+#[derive(Default)]
+pub(crate) struct Workers {
+    workers: BTreeMap<String, Worker>,
+}
+
+impl Workers {
+    /// Takes in a worker event.
+    pub(crate) fn sign(&mut self, event: WorkerEvent, now: Instant, timings: &Timings) -> Verdict {
+        let Some(worker) = self.entry(&event.worker, now, event.ts) else { return Verdict::default() };
+        let was_online = worker.online;
+        worker.online = event.sign != WorkerSign::Offline;
+        worker.seen = now;
+        worker.seen_ts = event.ts;
+        worker.freq = event.freq.unwrap_or(worker.freq).min(MAX_FREQ);
+        let facts = event.facts;
+        let counters = (facts.active, facts.processed);
+        worker.facts = WorkerFacts {
+            pool: worker.facts.pool.take(),
+            concurrency: worker.facts.concurrency,
+            queues: worker.facts.queues.take(),
+            ..facts
+        };
+        let due = match worker.told {
+            Some((at, active, processed)) => {
+                let changed = (active, processed) != counters;
+                let pause = if changed { timings.heartbeat_changed } else { timings.heartbeat_every };
+                now.duration_since(at) >= pause
+            }
+            None => true,
+        };
+        let forward = due || !was_online || event.sign != WorkerSign::Heartbeat;
+        let told = forward.then(|| worker.tell(&event.worker, event.sign, event.ts, now));
+        let fresh = event.sign == WorkerSign::Online || (worker.online && !was_online);
+        // A worker that came up anew has forgotten that its events were enabled.
+        worker.prepared &= !fresh && worker.online;
+        Verdict { told, fresh }
+    }
+
+    /// A task event is a sign of life too. True when the worker is new.
+    pub(crate) fn touch(&mut self, name: &str, ts: Timestamp, now: Instant) -> bool {
+        let Some(worker) = self.entry(name, now, ts) else { return false };
+        worker.seen = now;
+        worker.seen_ts = worker.seen_ts.max(ts);
+        // It is called online only once it says so itself, or answers: a task event may be a late one.
+        !worker.online && worker.told.is_none()
+    }
+
+    /// Takes in what a control command told. The observation is there when it is news.
+    pub(crate) fn learn(
+        &mut self,
+        name: &str,
+        learned: Learned,
+        ts: Timestamp,
+        now: Instant,
+    ) -> Option<(Timestamp, WorkerObservation)> {
+        let worker = self.entry(name, now, ts)?;
+        let facts = &mut worker.facts;
+        let before = (facts.pool.clone(), facts.concurrency, facts.queues.clone());
+        facts.pool = learned.pool.or(facts.pool.take());
+        facts.concurrency = learned.concurrency.or(facts.concurrency);
+        facts.queues = learned.queues.or(facts.queues.take());
+        facts.pid = learned.pid.or(facts.pid);
+        let news = before != (facts.pool.clone(), facts.concurrency, facts.queues.clone()) || !worker.online;
+        // It answered just now: it lives, also when it sends no heartbeats.
+        worker.online = true;
+        worker.prepared = true;
+        worker.seen = now;
+        worker.seen_ts = worker.seen_ts.max(ts);
+        news.then(|| worker.tell(name, WorkerSign::Heartbeat, ts, now))
+    }
+
+    /// Workers that fell silent: told to be offline, once.
+    pub(crate) fn silent(
+        &mut self,
+        ts: Timestamp,
+        now: Instant,
+        timings: &Timings,
+    ) -> Vec<(Timestamp, WorkerObservation)> {
+        let gone =
+            self.workers.iter_mut().filter(|(_, w)| w.online && now.duration_since(w.seen) > w.patience(timings));
+        gone.map(|(name, worker)| {
+            worker.online = false;
+            worker.facts.active = None;
+            // Its own clock may be ahead of ours; the end must not look older than its last heartbeat.
+            worker.tell(name, WorkerSign::Offline, ts.max(worker.seen_ts.plus(1)), now)
+        })
+        .collect()
+    }
+
+    /// Live workers that did not answer remote control yet.
+    pub(crate) fn unprepared(&self) -> Vec<String> {
+        self.live().filter(|(_, worker)| !worker.prepared).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// How many live workers consume a queue. `None` while that is not known of all of them.
+    pub(crate) fn consumers(&self, queue: &str) -> Option<u64> {
+        self.live().try_fold(0, |count, (_, worker)| {
+            let queues = worker.facts.queues.as_ref()?;
+            Some(count + u64::from(queues.iter().any(|q| q == queue)))
+        })
+    }
+
+    /// Queues that workers were ever seen to consume.
+    pub(crate) fn queues(&self) -> BTreeSet<String> {
+        self.workers.values().filter_map(|w| w.facts.queues.as_ref()).flatten().cloned().collect()
+    }
+
+    /// The queue a worker consumes, if it is only one.
+    pub(crate) fn only_queue(&self, worker: &str) -> Option<&str> {
+        match self.workers.get(worker)?.facts.queues.as_deref()? {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// Any queue that a worker consumes.
+    pub(crate) fn any_queue(&self, worker: &str) -> Option<&str> {
+        self.workers.get(worker)?.facts.queues.as_deref()?.first().map(String::as_str)
+    }
+
+    fn live(&self) -> impl Iterator<Item = (&String, &Worker)> {
+        self.workers.iter().filter(|(_, worker)| worker.online)
+    }
+
+    fn entry(&mut self, name: &str, now: Instant, ts: Timestamp) -> Option<&mut Worker> {
+        if !self.workers.contains_key(name) && self.workers.len() >= MAX_WORKERS {
+            // Autoscaled workers have new names each time: those long gone make room.
+            self.workers.retain(|_, worker| worker.online);
+            if self.workers.len() >= MAX_WORKERS {
+                return None;
+            }
+        }
+        Some(self.workers.entry(name.to_owned()).or_insert_with(|| Worker {
+            online: false,
+            facts: WorkerFacts { hostname: crate::events::host_of(name), ..WorkerFacts::default() },
+            freq: 2.0,
+            seen: now,
+            seen_ts: ts,
+            prepared: false,
+            told: None,
+        }))
+    }
+}
+
+impl Worker {
+    fn patience(&self, timings: &Timings) -> Duration {
+        let floor = match self.facts.pool.as_deref() {
+            Some("solo") => timings.solo_silence,
+            _ => timings.worker_silence,
+        };
+        // The default frequency takes part only through the floor, so that tests can shorten it.
+        let beats = if self.freq > 2.0 { Duration::from_secs_f64(4.0 * self.freq) } else { Duration::ZERO };
+        floor.max(beats)
+    }
+
+    fn tell(&mut self, name: &str, sign: WorkerSign, ts: Timestamp, now: Instant) -> (Timestamp, WorkerObservation) {
+        self.told = Some((now, self.facts.active, self.facts.processed));
+        (ts, WorkerObservation { sign, worker: name.to_owned(), facts: self.facts.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beat(sign: WorkerSign, active: u64) -> WorkerEvent {
+        WorkerEvent {
+            ts: Timestamp(1),
+            sign,
+            worker: "w@h".into(),
+            facts: WorkerFacts { active: Some(active), ..WorkerFacts::default() },
+            freq: Some(2.0),
+        }
+    }
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn unchanged_heartbeats_are_passed_on_seldom_and_changed_ones_sooner() {
+        let (mut workers, timings, t) = (Workers::default(), Timings::default(), Instant::now());
+        assert!(workers.sign(beat(WorkerSign::Heartbeat, 0), t, &timings).fresh);
+        let told =
+            |w: &mut Workers, at, active| w.sign(beat(WorkerSign::Heartbeat, active), at, &timings).told.is_some();
+        assert!(!told(&mut workers, after(t, 2), 0));
+        assert!(told(&mut workers, after(t, 4), 1), "a change");
+        assert!(!told(&mut workers, after(t, 5), 2), "another change, but too soon");
+        assert!(told(&mut workers, after(t, 6), 2));
+        assert!(!told(&mut workers, after(t, 14), 2));
+        assert!(told(&mut workers, after(t, 16), 2));
+    }
+
+    #[test]
+    fn a_silent_worker_is_told_offline_once_and_is_fresh_when_back() {
+        let (mut workers, timings, t) = (Workers::default(), Timings::default(), Instant::now());
+        workers.sign(beat(WorkerSign::Online, 0), t, &timings);
+        assert!(workers.silent(Timestamp(5), after(t, 14), &timings).is_empty());
+        let gone = workers.silent(Timestamp(5), after(t, 16), &timings);
+        assert_eq!(gone.len(), 1);
+        assert_eq!(gone[0].1.sign, WorkerSign::Offline);
+        assert!(workers.silent(Timestamp(5), after(t, 60), &timings).is_empty());
+        assert!(workers.sign(beat(WorkerSign::Heartbeat, 0), after(t, 61), &timings).fresh);
+    }
+
+    #[test]
+    fn a_solo_pool_may_be_silent_while_a_task_runs() {
+        let (mut workers, timings, t) = (Workers::default(), Timings::default(), Instant::now());
+        workers.sign(beat(WorkerSign::Online, 0), t, &timings);
+        workers.learn("w@h", Learned { pool: Some("solo".into()), ..Learned::default() }, Timestamp(1), t);
+        assert!(workers.silent(Timestamp(5), after(t, 500), &timings).is_empty());
+        assert_eq!(workers.silent(Timestamp(5), after(t, 601), &timings).len(), 1);
+    }
+
+    #[test]
+    fn consumers_are_unknown_until_all_workers_answered() {
+        let (mut workers, timings, t) = (Workers::default(), Timings::default(), Instant::now());
+        workers.sign(beat(WorkerSign::Online, 0), t, &timings);
+        assert_eq!(workers.consumers("celery"), None);
+        let learned = Learned { queues: Some(vec!["celery".into()]), ..Learned::default() };
+        assert!(workers.learn("w@h", learned.clone(), Timestamp(1), t).is_some());
+        assert!(workers.learn("w@h", learned, Timestamp(1), t).is_none(), "no news");
+        assert_eq!((workers.consumers("celery"), workers.consumers("other")), (Some(1), Some(0)));
+        assert_eq!(workers.only_queue("w@h"), Some("celery"));
+    }
+}

@@ -1,0 +1,200 @@
+//! From what is known of a task to what that means: its attempts, its state, its times.
+
+use super::{Mark, TaskRecord, TaskState};
+use crate::{TaskEventKind, Timestamp};
+
+/// One run of a task, as far as it is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt<'a> {
+    /// 0 for the first.
+    pub number: u32,
+    /// Where this attempt is, or how it ended.
+    pub state: TaskState,
+    /// Worker that held it last.
+    pub worker: Option<&'a str>,
+    /// Published.
+    pub sent_at: Option<Timestamp>,
+    /// Taken from the broker.
+    pub received_at: Option<Timestamp>,
+    /// Execution began.
+    pub started_at: Option<Timestamp>,
+    /// The mark that ended it.
+    pub end: Option<&'a Mark>,
+}
+
+impl Attempt<'_> {
+    /// Run time in microseconds: as measured by the worker, else from the two marks.
+    pub fn runtime_us(&self) -> Option<u64> {
+        let end = self.end?;
+        end.runtime_us.or_else(|| Some((end.ts.0 - self.started_at?.0).max(0) as u64))
+    }
+
+    /// Time from sent (or received, where sent is not known) to started, in microseconds; waiting for `eta` does not count.
+    pub fn wait_us(&self, eta: Option<Timestamp>) -> Option<u64> {
+        let started = self.started_at?;
+        let queued = self.sent_at.or(self.received_at)?;
+        let from = eta.filter(|eta| *eta <= started).map_or(queued, |eta| eta.max(queued));
+        Some((started.0 - from.0).max(0) as u64)
+    }
+}
+
+/// A task as people see it, derived from its record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task<'a> {
+    /// Everything known.
+    pub record: &'a TaskRecord,
+    /// The attempts of which anything is known, ascending; never empty.
+    pub attempts: Vec<Attempt<'a>>,
+    /// State of the latest attempt.
+    pub state: TaskState,
+    /// Latest thing that happened; the epoch when nothing has.
+    pub updated_at: Timestamp,
+}
+
+impl<'a> Task<'a> {
+    /// The latest attempt.
+    pub fn current(&self) -> &Attempt<'a> {
+        // `TaskRecord::task` always builds one attempt at least.
+        &self.attempts[self.attempts.len() - 1]
+    }
+
+    /// Worker of the latest attempt that has one.
+    pub fn worker(&self) -> Option<&'a str> {
+        self.attempts.iter().rev().find_map(|a| a.worker)
+    }
+
+    /// Queue it waits in or came from.
+    pub fn queue(&self) -> Option<&'a str> {
+        self.record.queue.as_ref().map(|q| q.value.as_str())
+    }
+
+    /// Earliest time to run of the latest attempt.
+    pub fn eta(&self) -> Option<Timestamp> {
+        self.record.eta.as_ref().map(|eta| eta.value)
+    }
+
+    /// When it was first sent, else the earliest thing known.
+    pub fn first_seen(&self) -> Timestamp {
+        self.record.marks.iter().map(|m| m.ts).min().unwrap_or_default()
+    }
+
+    /// The mark that ended the latest attempt that ended: the last error, or the result.
+    pub fn last_end(&self) -> Option<&'a Mark> {
+        self.attempts.iter().rev().find_map(|a| a.end)
+    }
+
+    /// Time from sent to started of the latest attempt, in microseconds.
+    pub fn wait_us(&self) -> Option<u64> {
+        let current = self.current();
+        let eta = self.record.eta.as_ref().filter(|eta| eta.attempt == current.number);
+        current.wait_us(eta.map(|eta| eta.value))
+    }
+}
+
+impl TaskRecord {
+    /// What the record means.
+    pub fn task(&self) -> Task<'_> {
+        let attempts = self.attempts();
+        let state = attempts.last().map_or(TaskState::Pending, |a| a.state);
+        let last_mark = self.marks.iter().map(|m| m.ts).max().unwrap_or_default();
+        let last_progress = self.progress.as_ref().map(|p| p.ts).unwrap_or_default();
+        Task { record: self, attempts, state, updated_at: last_mark.max(last_progress) }
+    }
+
+    fn attempts(&self) -> Vec<Attempt<'_>> {
+        let mut numbered: Vec<(u32, &Mark)> = Vec::with_capacity(self.marks.len());
+        for mark in &self.marks {
+            numbered.push((mark.attempt.unwrap_or_else(|| self.infer_attempt(mark)), mark));
+        }
+        // Marks sort by (attempt, kind, ts); inferred numbers can break that order.
+        numbered.sort_by_key(|(number, mark)| (*number, mark.kind.rank(), mark.ts, mark.kind));
+        let mut attempts: Vec<Attempt<'_>> = Vec::with_capacity(2);
+        for (number, mark) in numbered {
+            if attempts.last().is_none_or(|a| a.number != number) {
+                attempts.push(Attempt::new(number));
+            }
+            if let Some(attempt) = attempts.last_mut() {
+                attempt.add(mark);
+            }
+        }
+        if attempts.is_empty() {
+            attempts.push(Attempt::new(0));
+        }
+        attempts
+    }
+
+    /// The attempt of a mark whose observer did not know it: the latest attempt that had begun by then.
+    /// An attempt is known to have begun by a numbered mark of it, or by the retry that ended the one before.
+    fn infer_attempt(&self, mark: &Mark) -> u32 {
+        let mut number = 0;
+        let mut unnumbered_retries = 0;
+        for other in &self.marks {
+            let retried = other.kind == TaskEventKind::Retry && other.ts < mark.ts;
+            match other.attempt {
+                Some(n) => {
+                    if other.ts <= mark.ts {
+                        number = number.max(n);
+                    }
+                    if retried {
+                        number = number.max(n.saturating_add(1));
+                    }
+                }
+                None if retried => unnumbered_retries += 1,
+                None => {}
+            }
+        }
+        number.max(unnumbered_retries)
+    }
+}
+
+impl<'a> Attempt<'a> {
+    fn new(number: u32) -> Self {
+        Self {
+            number,
+            state: if number > 0 { TaskState::Retrying } else { TaskState::Pending },
+            worker: None,
+            sent_at: None,
+            received_at: None,
+            started_at: None,
+            end: None,
+        }
+    }
+
+    /// Takes in one mark; marks come by ascending rank, then time.
+    fn add(&mut self, mark: &'a Mark) {
+        if let Some(worker) = mark.worker.as_deref() {
+            self.worker = Some(worker);
+        }
+        match mark.kind {
+            TaskEventKind::Sent => {
+                self.sent_at = Some(self.sent_at.map_or(mark.ts, |t| t.min(mark.ts)));
+            }
+            TaskEventKind::Received => {
+                self.received_at = Some(mark.ts);
+                if self.number == 0 {
+                    self.state = TaskState::Received;
+                }
+            }
+            TaskEventKind::Started => {
+                self.started_at = Some(mark.ts);
+                self.state = TaskState::Started;
+            }
+            TaskEventKind::Progress => {}
+            TaskEventKind::Retry => self.finish(TaskState::Retrying, mark),
+            TaskEventKind::Rejected if mark.requeue => {}
+            TaskEventKind::Rejected => self.finish(TaskState::Rejected, mark),
+            TaskEventKind::Lost => self.finish(TaskState::Lost, mark),
+            TaskEventKind::Revoked => self.finish(TaskState::Revoked, mark),
+            TaskEventKind::Failed => self.finish(TaskState::Failed, mark),
+            TaskEventKind::Succeeded => self.finish(TaskState::Succeeded, mark),
+        }
+    }
+
+    fn finish(&mut self, state: TaskState, mark: &'a Mark) {
+        self.state = state;
+        self.end = Some(mark);
+    }
+}
+
+#[cfg(test)]
+mod tests;

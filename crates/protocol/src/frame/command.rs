@@ -1,0 +1,57 @@
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The names of commands.
+pub mod commands {
+    /// Publish a task again.
+    pub const RETRY_TASK: &str = "retry_task";
+    /// Cancel a task.
+    pub const CANCEL_TASK: &str = "cancel_task";
+    /// Publish many tasks again.
+    pub const BULK_RETRY: &str = "bulk_retry";
+    /// Drop the waiting messages of a queue.
+    pub const PURGE_QUEUE: &str = "purge_queue";
+    /// Rebuild the agent's adapters and reconnect.
+    pub const RESTART_AGENT: &str = "restart_agent";
+}
+
+/// Something for the agent to do, at most once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// Opaque to the agent.
+    pub cmd_id: String,
+    /// One of [`commands`], or something newer.
+    pub cmd: String,
+    /// Arguments; their form depends on `cmd`.
+    #[serde(default)]
+    pub args: Value,
+}
+
+/// The answer to a command.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommandResult {
+    /// The command's id.
+    pub cmd_id: String,
+    /// Done, or not.
+    pub ok: bool,
+    /// What came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// Stable code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What happened, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How far a command has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommandProgress {
+    /// The command's id.
+    pub cmd_id: String,
+    /// Units done.
+    pub done: u64,
+    /// Units in all.
+    pub total: u64,
+}

@@ -1,0 +1,60 @@
+//! What the gateway writes: streams, batches, heartbeats.
+
+use async_trait::async_trait;
+use taskplane_model::Timestamp;
+use taskplane_store::fleet::Heard;
+use taskplane_store::ingest::{BatchToStore, OpenedStream, Recorded, StreamToOpen, Verdict};
+use taskplane_store::{IngestStore, Result};
+
+use crate::SqliteStore;
+use crate::errors::Done;
+use crate::writer::Tx;
+
+pub(crate) mod changes;
+mod heard;
+mod quarantine;
+pub(crate) mod rollups;
+mod signs;
+pub(crate) mod streams;
+pub(crate) mod upsert;
+
+#[async_trait]
+impl IngestStore for SqliteStore {
+    async fn open_stream(&self, stream: StreamToOpen, now: Timestamp) -> Result<OpenedStream> {
+        self.write(move |tx| streams::open(tx, &stream, now)).await
+    }
+
+    async fn record_batches(&self, batches: Vec<BatchToStore>, want_tasks: bool) -> Result<Recorded> {
+        self.write(move |tx| record(tx, batches, want_tasks)).await
+    }
+
+    async fn note_heard(&self, heard: Vec<Heard>) -> Result<()> {
+        self.write(move |tx| heard::note(tx, &heard)).await
+    }
+}
+
+fn record(tx: &mut Tx<'_>, batches: Vec<BatchToStore>, want_tasks: bool) -> Done<Recorded> {
+    let mut recorded = Recorded::default();
+    let mut agents = heard::AgentNotes::default();
+    let mut signs = signs::Signs::default();
+    let mut changes = changes::Changes::new(tx.seed()?);
+    for mut batch in batches {
+        let (verdict, last) = streams::judge(tx, &batch)?;
+        recorded.batches.push((verdict, last));
+        agents.note(&batch, verdict);
+        if !matches!(verdict, Verdict::Stored { .. }) {
+            continue;
+        }
+        let number = streams::keep_raw(tx, &batch)?;
+        quarantine::keep(tx, &batch)?;
+        signs.take(batch.project, std::mem::take(&mut batch.workers), std::mem::take(&mut batch.queues));
+        changes.take(batch, number);
+    }
+    let changed = upsert::apply(tx, changes.into_vec(), want_tasks)?;
+    recorded.tasks = changed;
+    rollups::flush(tx)?;
+    signs.store(tx)?;
+    streams::advance(tx)?;
+    agents.store(tx)?;
+    Ok(recorded)
+}

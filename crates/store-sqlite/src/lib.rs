@@ -1,0 +1,77 @@
+//! The store on SQLite: one file, one writer, every acknowledged batch on disk.
+//!
+//! One thread owns the connection that writes; each verb is one job for it and one transaction. Reads run beside it on a few
+//! connections of their own, each on one snapshot. A second process may open the same file, for instance to make a token.
+
+use std::path::Path;
+
+use taskplane_store::{Result, StoreError};
+
+mod access;
+mod caches;
+mod checkpoint;
+mod claim;
+mod codec;
+mod commands;
+mod errors;
+mod fleet;
+#[cfg(test)]
+mod full_disk;
+mod hashing;
+mod ids;
+mod ingest;
+mod links;
+mod names;
+mod open;
+mod paging;
+mod readers;
+mod stats;
+mod task_ids;
+mod tasks;
+mod writer;
+
+use checkpoint::Checkpointer;
+pub use claim::{Claim, address};
+use errors::Done;
+use readers::{Readers, View};
+use writer::{Tx, WriterHandle};
+
+/// A store in one file, `taskplane.db`, of a folder.
+#[derive(Debug)]
+pub struct SqliteStore {
+    // In the order in which they end: readers first, so that the writer's connection, closing last, empties the log.
+    readers: Readers,
+    writer: WriterHandle,
+    _checkpointer: Checkpointer,
+}
+
+impl SqliteStore {
+    /// Opens the store in `folder`, and makes folder, file and tables where there are none. Another process may have it open.
+    pub fn open(folder: &Path) -> std::result::Result<Self, StoreError> {
+        let (connection, file) = open::open_for_writing(folder)?;
+        let (checkpointer, wal) = Checkpointer::start(file.clone())?;
+        let writer = WriterHandle::start(connection, file.clone(), wal)?;
+        Ok(Self { readers: Readers::new(file), writer, _checkpointer: checkpointer })
+    }
+
+    /// True when there is a store in `folder`.
+    pub fn exists(folder: &Path) -> bool {
+        open::file_in(folder).exists()
+    }
+
+    /// Runs `work` as one transaction.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tx<'_>) -> Done<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.transact(work).await
+    }
+
+    /// Runs `work` on one snapshot.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&View<'_>) -> Done<T> + Send + 'static,
+    ) -> Result<T> {
+        self.readers.read(work).await
+    }
+}

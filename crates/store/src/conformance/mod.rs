@@ -1,0 +1,67 @@
+//! What every implementation has to do, said in tests.
+//!
+//! An implementation gives a [`Subject`] and calls [`conformance_tests!`](crate::conformance_tests) in a test file of its
+//! own; every statement below becomes one test on a store of its own.
+
+#![expect(clippy::expect_used, reason = "these are tests; a store that fails has to stop them")]
+
+use async_trait::async_trait;
+
+use crate::Store;
+
+pub mod access;
+pub mod commands;
+pub mod filters;
+pub mod fleet;
+pub mod ingest;
+pub mod lists;
+pub mod persistence;
+mod samples;
+pub mod statistics;
+pub mod trees;
+
+/// One database, empty at first.
+#[async_trait]
+pub trait Subject: Send + Sync {
+    /// The implementation.
+    type Store: Store + 'static;
+
+    /// Opens the database. Called again after the store it returned was dropped, it opens the same one.
+    async fn open(&self) -> Self::Store;
+}
+
+/// Makes one test of every statement of the suite. Takes an expression that makes a fresh [`Subject`]; `tokio` with its
+/// multi-threaded runtime has to be among the dependencies.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($subject:expr) => {
+        $crate::conformance_tests!(@ $subject;
+            ingest { streams_remember_where_they_stand, batches_are_stored_once, a_restarted_sequence_is_a_conflict,
+                gaps_are_counted_as_lost, one_call_takes_many_streams, an_unknown_stream_is_refused_whole,
+                changed_tasks_come_back, raw_batches_can_be_read_back, quarantined_events_are_counted }
+            statistics { any_split_order_and_repetition_gives_the_same, late_facts_move_contributions,
+                windows_have_all_their_steps, task_types_come_busiest_first }
+            lists { tasks_are_found_by_id, pages_lose_and_repeat_nothing_while_tasks_come, pages_end,
+                tasks_of_one_instant_are_all_listed, counts_equal_lists }
+            filters { every_filter_finds_what_the_model_says, nonsense_finds_nothing, projects_are_apart }
+            trees { a_workflow_is_found_from_each_of_its_tasks, trees_are_bounded, a_lone_task_is_its_own_tree }
+            fleet { agents_show_their_latest_word, workers_and_queues_merge }
+            commands { commands_begin_and_end_once, an_idempotency_key_is_used_once, retries_link_both_ways,
+                retried_tasks_that_are_not_known_are_entered, open_commands_are_abandoned, commands_come_in_pages }
+            access { there_is_a_default_project, agent_tokens_open_until_revoked, api_keys_open_their_project,
+                signin_links_work_once, signin_links_and_sessions_expire, sessions_end, the_first_start_is_known,
+                audit_is_kept_in_order }
+            persistence { everything_is_there_after_a_restart, work_goes_on_after_a_restart, two_stores_share_one_database }
+        );
+    };
+    (@ $subject:expr; $($module:ident { $($statement:ident),* $(,)? })*) => {
+        $(mod $module {
+            #[allow(unused_imports, reason = "the subject may be built from anything the caller sees")]
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $statement() {
+                $crate::conformance::$module::$statement(&$subject).await;
+            })*
+        })*
+    };
+}

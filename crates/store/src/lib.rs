@@ -1,0 +1,195 @@
+//! Durable state behind a few small traits of domain verbs.
+//!
+//! One verb is one transaction; what must commit together is one verb. Lookups of one thing return `Option`. Time is an
+//! argument. Nothing here knows HTTP, WebSockets or frames, and nothing outside an implementation knows SQL.
+
+use async_trait::async_trait;
+use taskplane_model::Timestamp;
+use taskplane_model::access::Role;
+use taskplane_model::agent::Agent;
+use taskplane_model::command::{Command, CommandOutcome};
+use taskplane_model::fleet::{Queue, Worker};
+
+pub mod access;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+pub mod fleet;
+pub mod ingest;
+pub mod stats;
+pub mod tasks;
+
+pub use error::StoreError;
+
+use access::{AgentToken, ApiKey, AuditEntry, NewAudit, Project, SecretHash, SessionGrant, TokenGrant};
+use fleet::Heard;
+use ingest::{BatchToStore, OpenedStream, Recorded, StreamToOpen};
+use stats::{StatsPoint, StatsQuery, TaskTypeStats};
+use tasks::{Page, RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
+
+/// What a store function returns.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Everything a brain needs of its database.
+pub trait Store: IngestStore + TaskStore + FleetStore + CommandStore + AccessStore {}
+impl<T: IngestStore + TaskStore + FleetStore + CommandStore + AccessStore> Store for T {}
+
+/// What the gateway writes.
+#[async_trait]
+pub trait IngestStore: Send + Sync {
+    /// Registers an agent and its stream (creating either on first sight), and says where the stream stands.
+    async fn open_stream(&self, stream: StreamToOpen, now: Timestamp) -> Result<OpenedStream>;
+
+    /// Stores batches of any streams in one transaction that is on disk when this returns. Sequence numbers are checked and
+    /// advanced inside it; task records are merged with what is stored; statistics change by the difference.
+    ///
+    /// `batches` of one stream come in ascending order of their sequence numbers. With `want_tasks`, the tasks that changed
+    /// come back as they are now stored.
+    async fn record_batches(&self, batches: Vec<BatchToStore>, want_tasks: bool) -> Result<Recorded>;
+
+    /// Notes when agents were last heard, and what they said of themselves.
+    async fn note_heard(&self, heard: Vec<Heard>) -> Result<()>;
+}
+
+/// What the API reads of tasks.
+#[async_trait]
+pub trait TaskStore: Send + Sync {
+    /// One page of the tasks that a filter means, newest first. A page may be short and still have a cursor: a search that
+    /// reads a lot stops at its bound and goes on at the cursor.
+    async fn list_tasks(&self, query: TaskQuery) -> Result<TaskPage>;
+
+    /// How many tasks the filter of `query` means, by state; cursor and limit are ignored. Exact up to a bound.
+    async fn count_tasks(&self, query: TaskQuery) -> Result<StateCounts>;
+
+    /// One task.
+    async fn task(&self, project: u64, engine: &str, task_id: &str) -> Result<Option<StoredTask>>;
+
+    /// The raw batches that told of a task, oldest first, as far as they are still kept.
+    async fn task_batches(&self, project: u64, engine: &str, task_id: &str) -> Result<Vec<RawBatch>>;
+
+    /// The workflow around a task: everything reachable by root, parent, group, chord and retry, up to `limit` tasks. `None`
+    /// when the task is not known.
+    async fn task_tree(&self, project: u64, engine: &str, task_id: &str, limit: usize) -> Result<Option<TaskTree>>;
+
+    /// Statistics over a window, one item per step, ascending; steps in which nothing happened are there, empty.
+    async fn stats(&self, query: StatsQuery) -> Result<Vec<StatsPoint>>;
+
+    /// Statistics over a window by task type, busiest first, at most 1,000.
+    async fn task_types(&self, project: u64, since: Timestamp, until: Timestamp) -> Result<Vec<TaskTypeStats>>;
+}
+
+/// What the API reads of agents, workers and queues.
+#[async_trait]
+pub trait FleetStore: Send + Sync {
+    /// All agents of a project, by name.
+    async fn agents(&self, project: u64) -> Result<Vec<Agent>>;
+
+    /// All workers of a project, by name, with the names of the agents that told of them.
+    async fn workers(&self, project: u64) -> Result<Vec<(Worker, String)>>;
+
+    /// All queues of a project, by name, with the names of the agents that told of them.
+    async fn queues(&self, project: u64) -> Result<Vec<(Queue, String)>>;
+}
+
+/// Commands and their ends.
+#[async_trait]
+pub trait CommandStore: Send + Sync {
+    /// Records a command and its audit entry; the second value is true. When a command with the same idempotency key exists
+    /// already, nothing is recorded, and that command comes back with false.
+    async fn create_command(
+        &self,
+        project: u64,
+        command: Command,
+        idempotency_key: Option<String>,
+    ) -> Result<(Command, bool)>;
+
+    /// Notes that a command was handed to an agent's connection.
+    async fn command_sent(&self, project: u64, id: &str, agent: &str) -> Result<()>;
+
+    /// Ends a command, unless it has ended, and links retried tasks (`(engine, old id, new id)`) both ways. Returns the
+    /// command as it now stands, or `None` when there is no such command.
+    async fn finish_command(
+        &self,
+        project: u64,
+        id: &str,
+        outcome: CommandOutcome,
+        retried: Vec<(String, String, String)>,
+        now: Timestamp,
+    ) -> Result<Option<Command>>;
+
+    /// Ends what a former run of the brain left open: pending ones as failed, sent ones as unknown. Returns how many.
+    async fn abandon_open_commands(&self, now: Timestamp) -> Result<u64>;
+
+    /// One command.
+    async fn command(&self, project: u64, id: &str) -> Result<Option<Command>>;
+
+    /// Commands, newest first, optionally those about one task.
+    async fn commands(&self, project: u64, task_id: Option<&str>, page: Page)
+    -> Result<(Vec<Command>, Option<String>)>;
+}
+
+/// Who may come in.
+#[async_trait]
+pub trait AccessStore: Send + Sync {
+    /// A project by name.
+    async fn project(&self, name: &str) -> Result<Option<Project>>;
+
+    /// All projects, by name.
+    async fn projects(&self) -> Result<Vec<Project>>;
+
+    /// Keeps a new agent token, bound to an agent's name or open. Returns its public id.
+    async fn create_agent_token(
+        &self,
+        project: u64,
+        agent: Option<&str>,
+        hash: SecretHash,
+        audit: NewAudit,
+        now: Timestamp,
+    ) -> Result<AgentToken>;
+
+    /// What an agent token opens; `None` when it is unknown or revoked.
+    async fn agent_token(&self, hash: SecretHash) -> Result<Option<TokenGrant>>;
+
+    /// Agent tokens that are not revoked, newest first.
+    async fn agent_tokens(&self, project: u64) -> Result<Vec<AgentToken>>;
+
+    /// Revokes an agent token; false when there is none with that id.
+    async fn revoke_agent_token(&self, project: u64, id: &str, audit: NewAudit, now: Timestamp) -> Result<bool>;
+
+    /// Keeps a new API key.
+    async fn create_api_key(
+        &self,
+        project: u64,
+        role: Role,
+        hash: SecretHash,
+        audit: NewAudit,
+        now: Timestamp,
+    ) -> Result<ApiKey>;
+
+    /// What an API key opens; `None` when it is unknown.
+    async fn api_key(&self, hash: SecretHash) -> Result<Option<ApiKey>>;
+
+    /// True when no API key, session or sign-in link was ever made: this is a first start.
+    async fn is_unclaimed(&self) -> Result<bool>;
+
+    /// Keeps a one-time sign-in link until `expires`.
+    async fn create_signin_link(&self, hash: SecretHash, role: Role, expires: Timestamp, now: Timestamp) -> Result<()>;
+
+    /// Uses a sign-in link up, and opens a session in its stead; `None` when the link is unknown, used or expired.
+    async fn redeem_signin_link(
+        &self,
+        link: SecretHash,
+        session: SecretHash,
+        session_expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<SessionGrant>>;
+
+    /// What a session opens; `None` when it is unknown or has expired.
+    async fn session(&self, hash: SecretHash, now: Timestamp) -> Result<Option<SessionGrant>>;
+
+    /// Ends a session.
+    async fn end_session(&self, hash: SecretHash, now: Timestamp) -> Result<()>;
+
+    /// Audit entries, newest first.
+    async fn audit(&self, project: u64, page: Page) -> Result<(Vec<AuditEntry>, Option<String>)>;
+}

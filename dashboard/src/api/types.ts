@@ -1,0 +1,33 @@
+import type { components } from './schema.gen'
+
+type Schemas = components['schemas']
+
+export type Agent = Schemas['Agent']
+export type Attempt = Schemas['Attempt']
+export type AuditEntry = Schemas['AuditEntry']
+export type Command = Schemas['Command']
+export type Count = Schemas['Count']
+export type CreatedAgentToken = Schemas['CreatedAgentToken']
+export type Problem = Schemas['Problem']
+export type Queue = Schemas['Queue']
+export type Session = Schemas['Session']
+export type StatsPoint = Schemas['StatsPoint']
+export type Task = Schemas['Task']
+export type TaskCounts = Schemas['TaskCounts']
+export type TaskDetail = Schemas['TaskDetail']
+export type TaskEvent = Schemas['TaskEvent']
+export type TaskPage = Schemas['TaskPage']
+export type TaskTree = Schemas['TaskTree']
+export type TaskType = Schemas['TaskType']
+export type TimelineEntry = Schemas['TimelineEntry']
+export type TreeEdge = Schemas['TreeEdge']
+export type Worker = Schemas['Worker']
+export type TaskState = Task['state']
+
+/** What selects tasks: the same set for a list and for its counts. */
+export interface TaskFilter {
+  q?: string
+  state?: string
+  since?: string
+  until?: string
+}

@@ -1,0 +1,56 @@
+import { useId, useState } from 'react'
+import type { RetryOverride } from '../../api/commands'
+import type { Task } from '../../api/types'
+import { Button } from '../../components/ui/button'
+import { Dialog, DialogActions } from '../../components/ui/dialog'
+import { hasRedaction, parseArguments } from './override'
+
+interface Props {
+  task: Task
+  onClose: () => void
+  onConfirm: (override: RetryOverride) => void
+}
+
+const initial = (value: unknown, fallback: string) => (value == null ? fallback : JSON.stringify(value, null, 2))
+
+/** Runs the task with arguments given by hand, where the original ones are gone or wrong. */
+export function RetryForm({ task, onClose, onConfirm }: Props) {
+  const [args, setArgs] = useState(() => initial(task.args_redacted, '[]'))
+  const [kwargs, setKwargs] = useState(() => initial(task.kwargs_redacted, '{}'))
+  const parsed = parseArguments(args, kwargs)
+  const hidden = parsed.ok && hasRedaction([parsed.override.args, parsed.override.kwargs])
+  const reason = !parsed.ok ? parsed.why : hidden ? 'Replace the hidden values first: a marker such as <email> would be sent as it stands.' : undefined
+  const message = useId()
+  return (
+    <Dialog title={`Run ${task.name ?? 'the task'} with these arguments`} wide onClose={onClose}>
+      <p className="mb-3 text-sm text-muted">It runs as a new task. Values shown in angle brackets were hidden before they left their host; the brain does not have them.</p>
+      <Editor label="Arguments (a JSON array)" value={args} onChange={setArgs} describedBy={message} />
+      <Editor label="Keyword arguments (a JSON object)" value={kwargs} onChange={setKwargs} describedBy={message} />
+      <p id={message} role="status" className="min-h-5 text-sm text-bad">
+        {reason}
+      </p>
+      <DialogActions>
+        <Button onClick={onClose}>Leave it</Button>
+        <Button look="primary" reason={reason} onClick={() => parsed.ok && onConfirm(parsed.override)}>
+          Run 1 task
+        </Button>
+      </DialogActions>
+    </Dialog>
+  )
+}
+
+function Editor({ label, value, onChange, describedBy }: { label: string; value: string; onChange: (value: string) => void; describedBy: string }) {
+  return (
+    <label className="mb-2 flex flex-col gap-1 text-sm">
+      {label}
+      <textarea
+        value={value}
+        rows={Math.min(10, Math.max(3, value.split('\n').length))}
+        spellCheck={false}
+        aria-describedby={describedBy}
+        onChange={(event) => onChange(event.target.value)}
+        className="rounded-md border border-line bg-ground p-2 font-mono text-xs"
+      />
+    </label>
+  )
+}

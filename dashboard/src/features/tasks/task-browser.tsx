@@ -1,0 +1,111 @@
+import { useQuery } from '@tanstack/react-query'
+import { useNavigate } from '@tanstack/react-router'
+import clsx from 'clsx'
+import { useCallback, useEffect, useState } from 'react'
+import { ApiError } from '../../api/client'
+import { taskCountsQuery } from '../../api/queries'
+import type { TaskFilter } from '../../api/types'
+import { Loading, LoadFailed } from '../../components/ui/notice'
+import { useProject } from '../../lib/session'
+import type { TasksSearch } from '../../routes/search'
+import { BulkOutcome } from './bulk-outcome'
+import { ConfirmBulk } from './confirm-bulk'
+import { NothingHere, NotUnderstood } from './nothing-here'
+import { SearchBox } from './search-box'
+import { SelectionBar } from './selection-bar'
+import { StateStrip } from './state-strip'
+import { TaskList } from './task-list'
+import { useBulkActions } from './use-bulk-actions'
+import { useListKeys } from './use-list-keys'
+import { useSelection } from './use-selection'
+import { useTaskList } from './use-task-list'
+import { WindowSelect } from './window-select'
+
+export function TaskBrowser({ filter, openKey }: { filter: TaskFilter; openKey: string | undefined }) {
+  const project = useProject()
+  const navigate = useNavigate({ from: '/tasks' })
+  const [reading, setReading] = useState(false)
+  const [selecting, setSelecting] = useState(false)
+  const { query, tasks, waiting, fresh, showWaiting } = useTaskList(project, filter, reading || selecting)
+  // A count follows its list: the same filter, but over every state.
+  const counts = useQuery(taskCountsQuery(project, { ...filter, state: undefined }))
+  const { selected, isSelected, toggle, clear, selectAll } = useSelection(tasks)
+  const bulk = useBulkActions()
+  const keys = useListKeys({ tasks, openKey, toggle, selecting: selected.length > 0 })
+
+  const { resetCursor } = keys
+  useEffect(() => setSelecting(selected.length > 0), [selected.length])
+  useEffect(() => {
+    clear()
+    resetCursor()
+  }, [filter, clear, resetCursor])
+
+  const change = useCallback(
+    (part: Partial<TasksSearch>) => void navigate({ to: '/tasks', search: (view) => ({ ...view, ...part }), replace: 'q' in part }),
+    [navigate],
+  )
+  const search = useCallback((q: string) => change({ q: q || undefined }), [change])
+  const refused = query.error instanceof ApiError && query.error.status === 400 ? query.error : null
+  const { fetchNextPage } = query
+  const loadMore = useCallback(() => void fetchNextPage(), [fetchNextPage])
+
+  return (
+    <div className="flex min-w-0 flex-1 flex-col bg-surface">
+      <h1 className="sr-only">Tasks</h1>
+      <div className="border-b border-line">
+        <StateStrip counts={counts.data} state={filter.state} />
+        <div className="flex items-start gap-2 px-3 pb-2 max-sm:flex-wrap">
+          {selected.length > 0 ? (
+            <SelectionBar selected={selected} loaded={tasks.length} bulk={bulk} onSelectAll={selectAll} onClear={clear} />
+          ) : (
+            <>
+              <SearchBox value={filter.q ?? ''} onChange={search} problem={refused?.message} />
+              <WindowSelect since={filter.since} until={filter.until} onChange={(since) => change({ since, until: undefined })} />
+            </>
+          )}
+        </div>
+        {bulk.bulk && <BulkOutcome bulk={bulk.bulk} onDismiss={bulk.dismiss} />}
+      </div>
+      <div className={clsx('relative flex min-h-0 flex-1 flex-col', query.isPlaceholderData && 'opacity-60')}>
+        {query.data === undefined ? (
+          refused ? (
+            <NotUnderstood onClear={() => search('')} />
+          ) : query.isError ? (
+            <LoadFailed error={query.error} what="tasks" onRetry={() => void query.refetch()} />
+          ) : (
+            <Loading what="tasks" />
+          )
+        ) : tasks.length === 0 && !query.hasNextPage ? (
+          <NothingHere filter={filter} />
+        ) : (
+          <TaskList
+            key={JSON.stringify(filter)}
+            tasks={tasks}
+            cursor={keys.cursor}
+            openKey={openKey}
+            fresh={fresh}
+            isSelected={isSelected}
+            onSelect={toggle}
+            onHold={setReading}
+            waiting={waiting}
+            onShowWaiting={showWaiting}
+            hasMore={query.hasNextPage}
+            loadingMore={query.isFetchingNextPage}
+            onLoadMore={loadMore}
+          />
+        )}
+      </div>
+      {keys.retrying && (
+        <ConfirmBulk
+          action="retry"
+          tasks={[keys.retrying]}
+          onClose={keys.stopRetrying}
+          onConfirm={() => {
+            if (keys.retrying) bulk.start('retry', [keys.retrying])
+            keys.stopRetrying()
+          }}
+        />
+      )}
+    </div>
+  )
+}

@@ -1,0 +1,103 @@
+import { Link } from '@tanstack/react-router'
+import { TriangleAlert } from 'lucide-react'
+import type { Worker } from '../../api/types'
+import { linkClass, Unknown } from '../../components/ui/amount'
+import { Empty } from '../../components/ui/notice'
+import { Table, type Column } from '../../components/ui/table'
+import { Ago } from '../../components/ui/time'
+import { term } from '../../lib/filter'
+import { number, numberOrDash } from '../../lib/format'
+
+
+const states = {
+  online: { mark: '●', word: 'Online', colour: 'text-good', why: 'It sends heartbeats' },
+  offline: { mark: '✕', word: 'Offline', colour: 'text-bad', why: 'It said goodbye, or its heartbeats stopped' },
+  unknown: { mark: '?', word: 'Unknown', colour: 'text-warn', why: 'Nothing was heard from it, or from the agent that watches it' },
+} as const
+
+function Busy({ worker: { name, active, concurrency } }: { worker: Worker }) {
+  if (active == null && concurrency == null) return <Unknown />
+  return (
+    <Link to="/tasks" search={{ q: term('worker', name), state: 'started' }} className="inline-flex flex-col items-end gap-0.5 max-sm:flex-row max-sm:items-center max-sm:gap-2" title="Tasks running on it now">
+      <span className={linkClass}>
+        {numberOrDash(active)} of {numberOrDash(concurrency)}
+      </span>
+      {active != null && concurrency != null && concurrency > 0 && (
+        <span aria-hidden className="h-1 w-16 overflow-hidden rounded-full bg-raised">
+          <span className="block h-full bg-busy" style={{ width: `${Math.min(100, (active / concurrency) * 100)}%` }} />
+        </span>
+      )}
+    </Link>
+  )
+}
+
+const columns: readonly Column<Worker>[] = [
+  {
+    head: 'Worker',
+    cell: (worker) => (
+      <>
+        <Link to="/tasks" search={{ q: term('worker', worker.name) }} className={`font-medium break-all ${linkClass}`}>
+          {worker.name}
+        </Link>
+        <span className="block text-xs text-muted">
+          {[worker.engine, worker.software, worker.pool, worker.hostname != null && !worker.name.includes(worker.hostname) && worker.hostname, worker.pid != null && `pid ${worker.pid}`]
+            .filter(Boolean)
+            .join(' · ')}
+        </span>
+        {worker.state === 'online' && worker.queues.length === 0 && (
+          <span className="flex items-center gap-1 text-xs text-warn">
+            <TriangleAlert aria-hidden size={13} /> Alive, but no queue of it is known
+          </span>
+        )}
+      </>
+    ),
+  },
+  {
+    head: 'State',
+    unnamed: true,
+    cell: ({ state }) => (
+      <span title={states[state].why} className="whitespace-nowrap">
+        <span aria-hidden className={states[state].colour}>
+          {states[state].mark}
+        </span>{' '}
+        {states[state].word}
+      </span>
+    ),
+  },
+  { head: 'Busy', hint: 'Tasks running, of how many it can run at once', right: true, cell: (worker) => <Busy worker={worker} /> },
+  {
+    head: 'Queues',
+    wideOnly: true,
+    cell: ({ queues }) =>
+      queues.length === 0 ? (
+        <Unknown />
+      ) : (
+        queues.map((queue, index) => (
+          <span key={queue}>
+            {index > 0 && ', '}
+            <Link to="/tasks" search={{ q: term('queue', queue) }} className={linkClass}>
+              {queue}
+            </Link>
+          </span>
+        ))
+      ),
+  },
+  { head: 'Processed', hint: 'Tasks finished since the worker began', right: true, wideOnly: true, cell: ({ processed }) => (processed == null ? <Unknown /> : number(processed)) },
+  { head: 'Load', hint: 'Load average of its host: 1, 5 and 15 minutes', right: true, wideOnly: true, cell: ({ loadavg }) => (loadavg == null ? <Unknown /> : loadavg.map((load) => load.toFixed(2)).join(' ')) },
+  { head: 'Heard', hint: 'When something was last heard from it', right: true, cell: (worker) => <Ago at={worker.last_seen_at} /> },
+]
+
+export function WorkerTable({ workers }: { workers: readonly Worker[] }) {
+  if (workers.length === 0) {
+    return (
+      <Empty title="No worker is known to be alive">
+        Workers appear when they send heartbeats. Start one, or{' '}
+        <Link to="/agents" className="underline">
+          see whether an agent is connected
+        </Link>
+        .
+      </Empty>
+    )
+  }
+  return <Table label="Workers" columns={columns} rows={workers.toSorted((one, other) => one.name.localeCompare(other.name))} rowKey={(worker) => `${worker.engine}/${worker.name}`} />
+}

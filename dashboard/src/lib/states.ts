@@ -1,0 +1,26 @@
+import type { TaskState } from '../api/types'
+
+export const STATES: readonly TaskState[] = ['pending', 'received', 'started', 'retrying', 'succeeded', 'failed', 'revoked', 'rejected', 'lost']
+
+interface StateWords {
+  word: string
+  meaning: string
+}
+
+export const stateWords: Record<TaskState, StateWords> = {
+  pending: { word: 'Sent', meaning: 'Published to the broker; no worker has taken it yet' },
+  received: { word: 'Received', meaning: 'A worker took it from the broker and has not begun' },
+  started: { word: 'Running', meaning: 'A worker said that it began' },
+  retrying: { word: 'Waiting for retry', meaning: 'It failed and will run again' },
+  succeeded: { word: 'Succeeded', meaning: 'The worker said that it finished' },
+  failed: { word: 'Failed', meaning: 'It raised and will not be tried again by itself' },
+  revoked: { word: 'Cancelled', meaning: 'It was revoked, or expired before it ran' },
+  rejected: { word: 'Rejected', meaning: 'The worker refused the message' },
+  lost: { word: 'Lost', meaning: 'Its worker vanished and nothing more was heard' },
+}
+
+export const isOver = (state: TaskState): boolean =>
+  state === 'succeeded' || state === 'failed' || state === 'revoked' || state === 'rejected' || state === 'lost'
+
+/** Worth running again in bulk: it ended without its result. */
+export const endedBadly = (state: TaskState): boolean => isOver(state) && state !== 'succeeded'

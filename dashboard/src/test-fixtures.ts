@@ -1,0 +1,47 @@
+import type { Agent, Command, Queue, Task, TaskPage, Worker } from './api/types'
+
+export const AT = '2026-11-22T18:00:00.000000Z'
+export const at = (seconds: number) => new Date(Date.parse(AT) + seconds * 1000).toISOString()
+
+export const task = (fields: Partial<Task> = {}): Task => ({
+  engine: 'celery',
+  task_id: 't1',
+  name: 'billing.charge',
+  state: 'started',
+  attempt: 0,
+  updated_at: AT,
+  first_seen_at: AT,
+  ...fields,
+})
+
+export const page = (items: Task[], next_cursor: string | null = null): TaskPage => ({ items, next_cursor })
+
+export const agent = (fields: Partial<Agent> = {}): Agent => ({
+  id: 'a1',
+  name: 'web-01',
+  state: 'online',
+  engines: ['celery'],
+  schedulers: [],
+  capabilities: {},
+  connections: 1,
+  first_seen_at: AT,
+  adapters: { celery: 'ok' },
+  lost_batches: 0,
+  quarantined_events: 0,
+  metadata: {},
+  ...fields,
+})
+
+export const queue = (fields: Partial<Queue> = {}): Queue => ({ name: 'emails', engine: 'celery', sampled_at: AT, ...fields })
+
+export const worker = (fields: Partial<Worker> = {}): Worker => ({ name: 'w1', engine: 'celery', state: 'online', queues: ['emails'], last_seen_at: AT, ...fields })
+
+export const command = (fields: Partial<Command> = {}): Command => ({
+  id: 'c1',
+  cmd: 'retry_task',
+  args: { engine: 'celery', task_id: 't1' },
+  status: 'pending',
+  created_at: AT,
+  created_by: 'admin',
+  ...fields,
+})

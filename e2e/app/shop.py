@@ -1,0 +1,37 @@
+"""A Celery application with one task for each thing that can happen to a task."""
+
+import os
+import time
+
+from celery import Celery
+
+app = Celery("shop", broker=os.environ["BROKER_URL"], backend=os.environ["BROKER_URL"])
+app.conf.task_default_queue = "default"
+app.conf.broker_connection_retry_on_startup = True
+
+
+@app.task(name="shop.add")
+def add(x: int, y: int = 0) -> int:
+    return x + y
+
+
+@app.task(name="shop.charge")
+def charge(order: int, card: str = "") -> None:
+    raise ValueError(f"card declined for order {order}")
+
+
+@app.task(name="shop.flaky", bind=True, max_retries=3)
+def flaky(self, failures: int) -> str:
+    if self.request.retries < failures:
+        raise self.retry(exc=ConnectionError("mail server busy"), countdown=0.2)
+    return "sent"
+
+
+@app.task(name="shop.wait")
+def wait(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@app.task(name="shop.total")
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
