@@ -8,8 +8,9 @@ mod stack;
 
 pub use api::Api;
 pub use celery::{CeleryApp, Producer};
-pub use process::{Process, binary, free_port, repository, run_binary};
+pub use process::{Process, binary, repository, run_binary};
 pub use stack::{Stack, StackOptions};
+pub use taskplane_testkit::free_port;
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,6 @@
 //! Processes that end with their test.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -27,14 +26,6 @@ pub fn binary() -> Result<PathBuf> {
     let path = folder.join("taskplane");
     anyhow::ensure!(path.exists(), "{} is missing: run `cargo build -p taskplane` first", path.display());
     Ok(path)
-}
-
-/// A TCP port that is free now.
-///
-/// # Errors
-/// When the system has none.
-pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Runs the binary to its end.

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use taskplane_testkit::free_port;
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::api::Api;
 use crate::celery::{CeleryApp, Producer};
 use crate::eventually;
-use crate::process::{Process, binary, free_port, run_binary};
+use crate::process::{Process, binary, run_binary};
 
 /// What a test wants.
 #[derive(Clone, Copy, Debug)]

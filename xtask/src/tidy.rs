@@ -13,13 +13,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("protocol", &["model"]),
     ("store", &["model"]),
     ("store-sqlite", &["model", "store", "rusqlite"]),
+    ("store-postgres", &["model", "store", "tokio-postgres"]),
     ("brain", &["model", "protocol", "store", "axum"]),
     ("agent", &["model", "protocol"]),
     ("engine-celery", &["model", "agent", "redis"]),
-    ("taskplane", &["model", "store", "store-sqlite", "brain", "agent", "engine-celery"]),
+    ("conformance", &["protocol"]),
+    (
+        "taskplane",
+        &["model", "store", "store-sqlite", "store-postgres", "brain", "agent", "engine-celery", "conformance"],
+    ),
+    ("testkit", &[]),
+    ("simulation", &["model", "protocol", "store", "brain", "agent"]),
     ("bench", &["model"]),
     ("xtask", &["brain"]),
-    ("e2e", &[]),
+    ("e2e", &["testkit"]),
 ];
 
 /// Libraries that only the crates that name them above may use.

@@ -1,0 +1,1 @@
+//! Durable state in PostgreSQL 14 or newer.
