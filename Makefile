@@ -29,21 +29,30 @@ check: ## Format, lints, types, house rules, generated files
 	@scripts/setup check
 	@scripts/check
 
+.PHONY: simulation
+simulation: ## Run 100,000 seeds of the simulation (SEEDS=<number> for another number)
+	TASKPLANE_SIMULATION_SEEDS=$(or $(SEEDS),100000) cargo test --release --locked -p taskplane-simulation --test seeds -- --nocapture
+
 .PHONY: bench
 bench: build ## Load a real brain, verify what it acked, print JSON
 	cargo build --release --locked -p taskplane-bench
 	$(TARGET)/release/taskplane-bench --binary $(TARGET)/release/taskplane $(BENCH_ARGS)
 
+.PHONY: fuzz
+fuzz: ## Fuzz everything that reads foreign bytes, FUZZ_SECONDS (60) a target
+	@scripts/fuzz
+
 .PHONY: generate
-generate: dashboard/node_modules ## Write generated files: OpenAPI document and the dashboard's types
+generate: dashboard/node_modules ## Write generated files: OpenAPI document, the dashboard's types, the protocol's schemas
 	cargo run --quiet --locked -p taskplane-xtask -- openapi
+	cargo run --quiet --locked -p taskplane-xtask -- schema
 	cd dashboard && npm run --silent gen
 
 .PHONY: format
 format: ## Format all code
 	cargo fmt --all
-	$(VENV)/bin/ruff format demo e2e crates
-	$(VENV)/bin/ruff check --fix demo e2e crates
+	$(VENV)/bin/ruff format demo e2e crates examples
+	$(VENV)/bin/ruff check --fix demo e2e crates examples
 
 .PHONY: screenshots
 screenshots: ## Take the README's pictures of the dashboard from a running demo (LINK=<sign-in link>)

@@ -9,6 +9,33 @@ use anyhow::{Context, Result, ensure};
 use taskplane_model::Timestamp;
 use tokio::process::{Child, Command};
 
+/// Where the brain's data is.
+pub(crate) enum BrainStore {
+    /// In a folder, on SQLite.
+    Folder(PathBuf),
+    /// On PostgreSQL.
+    Database(String),
+}
+
+impl BrainStore {
+    /// Bytes of all its files; `None` when they are not ours to count.
+    pub(crate) fn bytes_on_disk(&self) -> Result<Option<u64>> {
+        match self {
+            Self::Folder(folder) => folder_bytes(folder).map(Some),
+            Self::Database(_) => Ok(None),
+        }
+    }
+
+    /// Says it to the binary.
+    fn tell(&self, command: &mut Command) {
+        match self {
+            Self::Folder(folder) => command.arg("--data-dir").arg(folder),
+            // Not as an argument, which everybody on the machine can read.
+            Self::Database(url) => command.env("TASKPLANE_DATABASE_URL", url),
+        };
+    }
+}
+
 /// A running brain.
 pub(crate) struct BrainProcess {
     child: Child,
@@ -28,11 +55,11 @@ pub(crate) struct Usage {
 
 impl BrainProcess {
     /// Starts a brain on a free port and waits until it is ready.
-    pub(crate) async fn start(binary: &Path, data_dir: &Path) -> Result<Self> {
+    pub(crate) async fn start(binary: &Path, store: &BrainStore) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = Command::new(binary)
-            .args(["brain", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
-            .arg(data_dir)
+        let mut command = Command::new(binary);
+        store.tell(command.args(["brain", "--listen", &format!("127.0.0.1:{port}")]));
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true)
@@ -90,11 +117,10 @@ impl BrainProcess {
 }
 
 /// Runs the binary for a secret that it prints.
-pub(crate) async fn secret(binary: &Path, data_dir: &Path, args: &[&str]) -> Result<String> {
-    let output = Command::new(binary)
-        .args(args)
-        .arg("--data-dir")
-        .arg(data_dir)
+pub(crate) async fn secret(binary: &Path, store: &BrainStore, args: &[&str]) -> Result<String> {
+    let mut command = Command::new(binary);
+    store.tell(command.args(args));
+    let output = command
         .stderr(Stdio::inherit())
         .output()
         .await
@@ -104,7 +130,7 @@ pub(crate) async fn secret(binary: &Path, data_dir: &Path, args: &[&str]) -> Res
 }
 
 /// Bytes of all files in a folder and below.
-pub(crate) fn folder_bytes(folder: &Path) -> Result<u64> {
+fn folder_bytes(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
     let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use brain_process::BrainProcess;
+use brain_process::{BrainProcess, BrainStore};
 use report::Report;
 
 /// Plays agents against a brain and prints what it measured as JSON.
@@ -42,6 +42,9 @@ struct Options {
     /// Where the brain's folder is made; the default is the system's folder for temporary files.
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// Keep the data in this PostgreSQL database instead of a folder; what is in it stays there. It should be a fresh one.
+    #[arg(long, value_name = "URL", hide_env_values = true, conflicts_with = "folder")]
+    database_url: Option<String>,
 }
 
 #[tokio::main]
@@ -54,12 +57,15 @@ async fn main() -> Result<()> {
         None => tempfile::tempdir(),
     }
     .context("making a folder for the brain")?;
-    let data_dir = folder.path().join("data");
-    let token = brain_process::secret(&options.binary, &data_dir, &["token", "create", "--project", "default"]).await?;
+    let store = match &options.database_url {
+        Some(url) => BrainStore::Database(url.clone()),
+        None => BrainStore::Folder(folder.path().join("data")),
+    };
+    let token = brain_process::secret(&options.binary, &store, &["token", "create", "--project", "default"]).await?;
     let key_args = ["api-key", "create", "--project", "default", "--role", "viewer"];
-    let api_key = brain_process::secret(&options.binary, &data_dir, &key_args).await?;
+    let api_key = brain_process::secret(&options.binary, &store, &key_args).await?;
 
-    let mut brain = BrainProcess::start(&options.binary, &data_dir).await?;
+    let mut brain = BrainProcess::start(&options.binary, &store).await?;
     let idle_rss_mib = brain.usage()?.rss_mib;
     let since = brain_process::now();
     let before = brain.usage()?;
@@ -77,8 +83,8 @@ async fn main() -> Result<()> {
 
     // What was acked must be on disk: a brain that is killed at once must still have all of it.
     brain.kill().await?;
-    let bytes_on_disk = brain_process::folder_bytes(&data_dir)?;
-    let mut brain = BrainProcess::start(&options.binary, &data_dir).await?;
+    let bytes_on_disk = store.bytes_on_disk()?;
+    let mut brain = BrainProcess::start(&options.binary, &store).await?;
     let verified = verify::run(&brain.api_url(), &api_key, since, &load).await?;
     brain.stop().await?;
 

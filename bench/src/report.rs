@@ -24,7 +24,7 @@ pub(crate) struct Report<'a> {
     cpu_seconds_per_million_events: f64,
     idle_rss_mib: f64,
     peak_rss_mib: f64,
-    bytes_on_disk_per_event: f64,
+    bytes_on_disk_per_event: Option<f64>,
     verified: &'a Verified,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Report<'a> {
         before: &Usage,
         after: &Usage,
         idle_rss_mib: f64,
-        bytes_on_disk: u64,
+        bytes_on_disk: Option<u64>,
         verified: &'a Verified,
     ) -> Self {
         let events = load.events_acked.max(1) as f64;
@@ -53,7 +53,7 @@ impl<'a> Report<'a> {
             cpu_seconds_per_million_events: round((after.cpu_seconds - before.cpu_seconds) / events * 1e6),
             idle_rss_mib: round(idle_rss_mib),
             peak_rss_mib: round(after.peak_rss_mib),
-            bytes_on_disk_per_event: round(bytes_on_disk as f64 / events),
+            bytes_on_disk_per_event: bytes_on_disk.map(|bytes| round(bytes as f64 / events)),
             verified,
         }
     }

@@ -1,6 +1,7 @@
 //! Checks and generators for developers.
 
 mod openapi;
+mod schema;
 mod tidy;
 
 use anyhow::Result;
@@ -17,11 +18,18 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Writes docs/protocol/schema from the protocol's types; with --check, fails when a file there is stale.
+    Schema {
+        /// Write nothing; fail when a file is not what would be written.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Tidy => tidy::run(),
         Task::Openapi { check } => openapi::run(check),
+        Task::Schema { check } => schema::run(check),
     }
 }

@@ -25,8 +25,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("testkit", &[]),
     ("simulation", &["model", "protocol", "store", "brain", "agent"]),
     ("bench", &["model"]),
-    ("xtask", &["brain"]),
-    ("e2e", &["testkit"]),
+    ("xtask", &["brain", "protocol"]),
+    ("e2e", &["testkit", "redis"]),
 ];
 
 /// Libraries that only the crates that name them above may use.

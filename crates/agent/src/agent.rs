@@ -16,11 +16,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use crate::buffer::{Buffer, BufferError, BufferOptions, Spool};
-use crate::connection::{Connection, Courier, Endpoint, EndpointError, Oversize, ReconnectTimes, TokenSource};
+use crate::buffer::{Buffer, BufferError, BufferOptions, Leftovers, Spool};
+use crate::connection::{
+    Brain, Connection, Courier, Dialer, DialerError, Endpoint, EndpointError, Outdated, Oversize, ProxySettings,
+    ReconnectTimes, TlsOptions, TokenSource, Ways,
+};
 use crate::dispatch::Dispatcher;
 use crate::engine::Engine;
 use crate::health::HealthBoard;
+use crate::leftovers::Heir;
 use crate::observers::{Outlets, observe_all};
 use crate::recorder::record;
 use crate::redact::{RedactionConfig, RedactionError, Redactor};
@@ -35,13 +39,20 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// What an agent must know.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
-    /// Where the brain is: `ws://host[:port][/base]`.
+    /// Where the brain is: `wss://host[:port][/base]`, or `ws://…` without TLS.
     pub brain_url: String,
+    /// Whom to trust, and who we are, where the URL says TLS.
+    pub tls: TlsOptions,
+    /// Proxies on the way; by default those of the environment.
+    pub proxy: ProxySettings,
     /// The agent's token.
     pub token: TokenSource,
     /// The agent's name, unique in its project; 1 to 512 bytes.
     pub name: String,
-    /// Folder of the buffer. Several agents may share it: each has a stream of its own.
+    /// The version of this program. One that the brain does not speak with stays away until it is another one.
+    pub version: String,
+    /// Folder of the buffer. Several agents may share it: each process has a stream of its own, and delivers what dead ones of
+    /// the same name have left.
     pub data_dir: PathBuf,
     /// Rules of redaction besides the built-in ones.
     pub redaction: RedactionConfig,
@@ -69,8 +80,11 @@ impl AgentConfig {
     ) -> Self {
         Self {
             brain_url: brain_url.into(),
+            tls: TlsOptions::default(),
+            proxy: ProxySettings::from_env(),
             token,
             name: name.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
             data_dir: data_dir.into(),
             redaction: RedactionConfig::default(),
             buffer: BufferOptions::default(),
@@ -98,6 +112,9 @@ pub enum AgentError {
     /// Not a brain's URL.
     #[error(transparent)]
     Url(#[from] EndpointError),
+    /// Certificates or the proxy cannot be used.
+    #[error(transparent)]
+    Way(#[from] DialerError),
     /// A rule of redaction is wrong.
     #[error(transparent)]
     Redaction(#[from] RedactionError),
@@ -108,14 +125,16 @@ pub enum AgentError {
 
 /// An agent, ready to run.
 pub struct Agent {
-    endpoint: Endpoint,
+    dialer: Arc<Dialer>,
     token: TokenSource,
     reconnect: ReconnectTimes,
     hello: Hello,
+    outdated: Outdated,
     stream_id: Uuid,
     engines: Arc<[Arc<dyn Engine>]>,
     redactor: Arc<Redactor>,
     spool: Spool,
+    leftovers: Leftovers,
 }
 
 impl Agent {
@@ -130,19 +149,25 @@ impl Agent {
         }
         check_engines(&engines)?;
         let endpoint: Endpoint = config.brain_url.parse()?;
+        let endpoint_url = endpoint.to_string();
+        let dialer = Arc::new(Dialer::new(endpoint, config.tls.clone(), &config.proxy)?);
         let redactor = Arc::new(Redactor::new(&config.redaction)?);
-        let buffer = Buffer::open(&config.data_dir, config.buffer.clone())?;
+        let outdated = Outdated::new(&config.data_dir, &config.version, &endpoint_url);
+        let buffer = Buffer::open_for(name, &config.data_dir, config.buffer.clone())?;
+        let leftovers = Leftovers::new(name, &config.data_dir, config.buffer.clone())?;
         let stream_id = buffer.stream_id();
         let hello = hello(&config, name, stream_id, &engines);
         Ok(Self {
-            endpoint,
+            dialer,
             token: config.token,
             reconnect: config.reconnect,
             hello,
+            outdated,
             stream_id,
             engines: engines.into(),
             redactor,
             spool: Spool::new(buffer),
+            leftovers,
         })
     }
 
@@ -154,8 +179,9 @@ impl Agent {
     /// Observes, delivers and executes commands until `stop`. Then everything that was seen is brought to the disk, and as
     /// much of it to the brain as two seconds allow. Returns within ten seconds.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { endpoint, token, reconnect, hello, stream_id, engines, redactor, spool } = self;
-        tracing::info!(brain = %endpoint, %stream_id, agent = hello.agent_name, "agent started");
+        let Self { dialer, token, reconnect, hello, outdated, stream_id, engines, redactor, spool, leftovers } = self;
+        let url = dialer.endpoint().to_string();
+        tracing::info!(brain = url, %stream_id, agent = hello.agent_name, "agent started");
         let (observations, observed) = mpsc::channel(WAITING_OBSERVATIONS);
         let (health, mut healths) = mpsc::channel(WAITING_HEALTH);
         let (restarts, restarted) = watch::channel(0);
@@ -174,14 +200,30 @@ impl Agent {
             AbortOnDropHandle::new(tokio::task::spawn_blocking(move || record(observed, &redactor, &spool, &runtime)))
         };
         let (dispatcher, answers) = Dispatcher::new(Arc::clone(&engines), redactor);
-        let courier = Courier { hello, spool, health: board, dispatcher, answers, oversize: Oversize::default() };
-        let connection = Connection::new(endpoint, token, reconnect, courier, restarts);
+        let is_live = watch::Sender::new(false);
+        let every = reconnect.leftover_check;
+        let ways = Arc::new(Ways::new(&dialer));
+        let brain = Arc::new(Brain { url, ways, token, times: reconnect, outdated, restarts });
+        let heir = Heir {
+            leftovers,
+            brain: Arc::clone(&brain),
+            hello: hello.clone(),
+            health: board.clone(),
+            dispatcher: dispatcher.clone(),
+            is_live: is_live.subscribe(),
+            every,
+        };
+        let inheriting = AbortOnDropHandle::new(tokio::spawn(heir.run(stop.clone())));
+        let oversize = Oversize::default();
+        let courier =
+            Courier { hello, spool, health: board, dispatcher, answers, oversize, is_live, is_leftover: false };
+        let connection = Connection::new(brain, courier);
         let last_call = CancellationToken::new();
         let delivering = AbortOnDropHandle::new(tokio::spawn(connection.run(last_call.clone())));
 
         // In the order of an event's way: each part ends when the one before it has handed over everything.
         observe_all(engines, Outlets { observations, health }, restarted, stop).await;
-        finish("the buffer", recording).await;
+        tokio::join!(finish("the buffer", recording), finish("the delivery of what was left behind", inheriting));
         last_call.cancel();
         finish("the connection", delivering).await;
         drop(noting);
@@ -222,7 +264,7 @@ fn hello(config: &AgentConfig, name: &str, stream_id: Uuid, engines: &[Arc<dyn E
         instance_id: stream_id.to_string(),
         framework: Some(config.framework.clone()),
         framework_version: config.framework_version.clone(),
-        agent_version: Some(env!("CARGO_PKG_VERSION").into()),
+        agent_version: Some(config.version.clone()),
         worker_role: config.worker_role.clone(),
         engines: engines.iter().map(|engine| engine.name().to_owned()).collect(),
         schedulers: Vec::new(),

@@ -3,16 +3,29 @@
 use std::sync::Arc;
 
 use taskplane_store::{Store, StoreError};
+use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock;
 use crate::commands::CommandRouter;
 use crate::duties;
-use crate::gateway::Connections;
-use crate::ingest::Ingest;
+use crate::gateway::{Connections, Door, GatewayLimits, LongPolls};
+use crate::ingest::{Ingest, IngestOptions};
 use crate::live::LiveHub;
 use crate::metrics::Metrics;
+use crate::public_url::{PublicUrl, PublicUrlError};
+
+/// Why a brain does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nobody could reach it there.
+    #[error(transparent)]
+    PublicUrl(#[from] PublicUrlError),
+}
 
 /// Everything that handlers need. Cheap to clone.
 #[derive(Clone)]
@@ -25,14 +38,18 @@ pub struct Brain {
     pub commands: CommandRouter,
     /// Agents that are connected.
     pub connections: Connections,
+    /// Those of them that poll.
+    pub longpolls: LongPolls,
+    /// Who may come in, and how many at once.
+    pub door: Door,
     /// Batches on their way to the disk.
     pub ingest: Ingest,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the brain stops.
     pub stop: CancellationToken,
-    /// Where people reach it, such as `http://127.0.0.1:7440`; without a slash at the end.
-    pub public_url: Arc<str>,
+    /// Where people reach it.
+    pub public_url: PublicUrl,
     /// Background tasks, to wait for when stopping.
     pub tasks: TaskTracker,
 }
@@ -41,8 +58,22 @@ impl Brain {
     /// Starts the background parts over `store`. Commands that a former run left open are ended first.
     ///
     /// # Errors
-    /// When the store cannot be used.
-    pub async fn start(store: Arc<dyn Store>, public_url: &str, stop: CancellationToken) -> Result<Self, StoreError> {
+    /// When the store cannot be used, or the public URL is none.
+    pub async fn start(store: Arc<dyn Store>, public_url: &str, stop: CancellationToken) -> Result<Self, StartError> {
+        Self::start_with(store, public_url, stop, GatewayLimits::default()).await
+    }
+
+    /// Starts the background parts over `store`, with limits of one's own for agents.
+    ///
+    /// # Errors
+    /// When the store cannot be used, or the public URL is none.
+    pub async fn start_with(
+        store: Arc<dyn Store>,
+        public_url: &str,
+        stop: CancellationToken,
+        limits: GatewayLimits,
+    ) -> Result<Self, StartError> {
+        let public_url = PublicUrl::parse(public_url)?;
         let abandoned = store.abandon_open_commands(clock::now()).await?;
         if abandoned > 0 {
             tracing::warn!(abandoned, "ended commands that the last run of the brain left open");
@@ -52,16 +83,20 @@ impl Brain {
         let connections = Connections::default();
         let metrics = Arc::new(Metrics::new());
         let commands = CommandRouter::new(Arc::clone(&store), connections.clone(), live.clone());
-        let ingest = Ingest::start(Arc::clone(&store), live.clone(), Arc::clone(&metrics), &tasks);
+        let options =
+            IngestOptions { memory: limits.ingest_memory, patience: limits.store_patience, stop: stop.clone() };
+        let ingest = Ingest::start(Arc::clone(&store), live.clone(), Arc::clone(&metrics), &tasks, options);
         let brain = Self {
             store,
             live,
             commands,
             connections,
+            longpolls: LongPolls::default(),
+            door: Door::new(limits),
             ingest,
             metrics,
             stop,
-            public_url: public_url.trim_end_matches('/').into(),
+            public_url,
             tasks,
         };
         duties::start(&brain);

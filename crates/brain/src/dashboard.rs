@@ -9,6 +9,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use tower_http::compression::CompressionLayer;
 
 use crate::api::Problem;
+use crate::public_url::{BasePath, PublicUrl, ReachedAt};
 
 /// What a build of the dashboard left; `build.rs` sees to it that there is something.
 #[derive(RustEmbed)]
@@ -23,14 +24,22 @@ const HASHED: &str = "assets/";
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                                        frame-ancestors 'none'; base-uri 'self'; form-action 'self'";
 
+/// A year, for this host and not for those below it.
+const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000";
+/// Where the page says what its addresses are relative to.
+const BASE: &str = "<base href=\"/\">";
+
 /// Everything that is not another route: the dashboard's files, and its page for paths that people navigate to.
-pub fn router() -> Router {
+pub fn router(public_url: PublicUrl) -> Router {
+    let file = move |request: Request| async move { file(&request, &public_url) };
     Router::new().fallback(file).layer(CompressionLayer::new())
 }
 
 /// Adds the security headers to all responses of `router` that do not have them.
-pub fn with_security_headers(router: Router) -> Router {
-    router.layer(middleware::map_response(|mut response: Response| async move {
+pub fn with_security_headers(router: Router, public_url: &PublicUrl) -> Router {
+    // It holds for all ports of a host, so a brain that shares its host must not ask for it.
+    let transport_security = public_url.owns_its_host().then_some(HeaderValue::from_static(STRICT_TRANSPORT_SECURITY));
+    router.layer(middleware::map_response(move |mut response: Response| {
         let headers = [
             (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -40,27 +49,42 @@ pub fn with_security_headers(router: Router) -> Router {
         for (name, value) in headers {
             response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
         }
-        response
+        if let Some(value) = &transport_security {
+            response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value.clone());
+        }
+        std::future::ready(response)
     }))
 }
 
-async fn file(request: Request) -> Response {
+fn file(request: &Request, public_url: &PublicUrl) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Problem::of_status(StatusCode::METHOD_NOT_ALLOWED).into_response();
     }
+    let base = ReachedAt::of(request.extensions(), public_url).base;
     let path = match request.uri().path().trim_start_matches('/') {
         "" => INDEX,
         path => path,
     };
     match Dist::get(path) {
-        Some(found) => respond(path, &found, request.headers()),
+        Some(found) if path == INDEX => page(&found, &base, request.headers()),
+        Some(found) => respond(path, &hash(&found), found.data.to_vec(), request.headers()),
         // A missing asset is missing. The page is for addresses that people open, which the dashboard itself resolves.
         None if is_navigation(path, request.headers()) => match Dist::get(INDEX) {
-            Some(index) => respond(INDEX, &index, request.headers()),
+            Some(index) => page(&index, &base, request.headers()),
             None => Problem::of_status(StatusCode::NOT_FOUND).into_response(),
         },
         None => Problem::of_status(StatusCode::NOT_FOUND).into_response(),
     }
+}
+
+/// The page, with addresses relative to where the browser sees us.
+fn page(index: &EmbeddedFile, base: &BasePath, request: &HeaderMap) -> Response {
+    let html = String::from_utf8_lossy(&index.data).replacen(BASE, &format!("<base href=\"{base}/\">"), 1);
+    respond(INDEX, &format!("{}{base}", hash(index)), html.into_bytes(), request)
+}
+
+fn hash(file: &EmbeddedFile) -> String {
+    file.metadata.sha256_hash()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_navigation(path: &str, headers: &HeaderMap) -> bool {
@@ -70,8 +94,7 @@ fn is_navigation(path: &str, headers: &HeaderMap) -> bool {
     accepts_html && !path.starts_with(HASHED)
 }
 
-fn respond(path: &str, file: &EmbeddedFile, request: &HeaderMap) -> Response {
-    let hash: String = file.metadata.sha256_hash()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+fn respond(path: &str, hash: &str, content: Vec<u8>, request: &HeaderMap) -> Response {
     // Weak, because what is sent may be compressed on the way.
     let tag = format!("W/\"{hash}\"");
     let cache = if path.starts_with(HASHED) { "public, max-age=31536000, immutable" } else { "no-cache" };
@@ -85,7 +108,7 @@ fn respond(path: &str, file: &EmbeddedFile, request: &HeaderMap) -> Response {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
     insert(&mut headers, header::CONTENT_TYPE, &content_type(path));
-    (headers, file.data.to_vec()).into_response()
+    (headers, content).into_response()
 }
 
 fn content_type(path: &str) -> String {

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod auth;
 pub mod brain;
+pub mod client_address;
 pub mod clock;
 pub mod commands;
 pub mod dashboard;
@@ -14,4 +15,5 @@ pub mod gateway;
 pub mod ingest;
 pub mod live;
 pub mod metrics;
+pub mod public_url;
 pub mod server;

@@ -12,6 +12,12 @@ pub struct Metrics {
     registry: Registry,
     /// Agent connections now.
     pub connections: Gauge,
+    /// Those of them that are long-poll sessions.
+    pub longpoll_sessions: Gauge,
+    /// Long-polls that wait for something to answer.
+    pub longpoll_waiting: Gauge,
+    /// Handshakes refused, by reason.
+    pub handshakes_refused: Family<RefusalLabels, Counter>,
     /// Batches by what became of them.
     pub batches: Family<BatchLabels, Counter>,
     /// Events acked.
@@ -26,6 +32,12 @@ pub struct Metrics {
     pub commit_batches: Histogram,
     /// Commits that failed.
     pub commit_failures: Counter,
+    /// Bytes of batches in memory.
+    pub memory_bytes: Gauge,
+    /// Tokens whose batches wait for memory.
+    pub throttled_tokens: Gauge,
+    /// 1 while the store cannot be written and batches are held.
+    pub store_trouble: Gauge,
 }
 
 /// Label of [`Metrics::batches`].
@@ -46,12 +58,37 @@ pub enum BatchVerdict {
     Conflict,
 }
 
+/// Label of [`Metrics::handshakes_refused`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusalLabels {
+    /// Why.
+    pub reason: Refusal,
+}
+
+/// Why an agent was not let in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Refusal {
+    /// Its token opens nothing.
+    Token,
+    /// Too many wrong tokens came from its address.
+    Attempts,
+    /// Too many handshakes came from its address.
+    Rate,
+    /// Its token has as many connections as it may.
+    TokenFull,
+    /// The store could not be asked.
+    Store,
+}
+
 impl Metrics {
     /// All counters at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("taskplane");
         let metrics = Self {
             connections: Gauge::default(),
+            longpoll_sessions: Gauge::default(),
+            longpoll_waiting: Gauge::default(),
+            handshakes_refused: Family::default(),
             batches: Family::default(),
             events: Counter::default(),
             quarantined: Counter::default(),
@@ -59,9 +96,15 @@ impl Metrics {
             commit_seconds: Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0]),
             commit_batches: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
             commit_failures: Counter::default(),
+            memory_bytes: Gauge::default(),
+            throttled_tokens: Gauge::default(),
+            store_trouble: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("agent_connections", "Agent connections now", metrics.connections.clone());
+        registry.register("agent_longpoll_sessions", "Long-poll sessions now", metrics.longpoll_sessions.clone());
+        registry.register("agent_longpolls_waiting", "Long-polls that wait now", metrics.longpoll_waiting.clone());
+        registry.register("agent_handshakes_refused", "Handshakes refused", metrics.handshakes_refused.clone());
         registry.register("ingest_batches", "Batches by what became of them", metrics.batches.clone());
         registry.register("ingest_events", "Events acked", metrics.events.clone());
         registry.register("ingest_quarantined_events", "Events not understood", metrics.quarantined.clone());
@@ -74,6 +117,9 @@ impl Metrics {
         );
         registry.register("ingest_commit_batches", "Batches in one commit", metrics.commit_batches.clone());
         registry.register("ingest_commit_failures", "Commits that failed", metrics.commit_failures.clone());
+        registry.register("ingest_memory_bytes", "Bytes of batches in memory", metrics.memory_bytes.clone());
+        registry.register("ingest_throttled_tokens", "Tokens that wait for memory", metrics.throttled_tokens.clone());
+        registry.register("store_trouble", "1 while the store cannot be written", metrics.store_trouble.clone());
         Self { registry, ..metrics }
     }
 

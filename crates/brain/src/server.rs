@@ -1,111 +1,82 @@
-//! The HTTP server: routes, and an accept loop with real time-outs and limits.
+//! The HTTP server: routes, below a base path if there is one, and what connections need.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
+mod accept;
+mod agent_certificate;
+mod forwarded;
+mod tls;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{ConnectInfo, State};
-use axum::http::{Request, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower::Service;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tower::ServiceBuilder;
+
+pub use forwarded::TrustedProxies;
+pub use tls::{ServerTls, TlsError, TlsFiles};
 
 use crate::brain::Brain;
+use crate::public_url::{PublicUrl, ReachedAt};
 use crate::{api, dashboard, gateway};
 
-/// Most connections at once.
-const MAX_CONNECTIONS: usize = 20_000;
-/// How long a peer may take to send its request's head.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long open connections have to end when the brain stops.
-const DRAIN: Duration = Duration::from_secs(8);
+/// How to serve. The default is without TLS, to whoever connects.
+#[derive(Default)]
+pub struct ServerOptions {
+    /// TLS, if it is spoken.
+    pub tls: Option<Arc<ServerTls>>,
+    /// Proxies whose word about a request counts.
+    pub trusted_proxies: TrustedProxies,
+}
 
-/// All routes.
+/// All routes, below the public URL's path and without it: proxies may take it off or leave it on.
 pub fn routes(brain: Brain) -> Router {
-    let router = Router::new()
+    let agents = Router::new()
         .route("/ws", get(gateway::upgrade))
+        .route("/ws/longpoll", post(gateway::poll))
+        .route_layer(middleware::from_fn(agent_certificate::required));
+    let router = agents
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(brain.clone())
         .merge(api::router(brain.clone()))
-        .fallback_service(dashboard::router());
-    dashboard::with_security_headers(router)
+        .fallback_service(dashboard::router(brain.public_url.clone()));
+    let router = dashboard::with_security_headers(router, &brain.public_url);
+    let public_url = brain.public_url;
+    let below = ServiceBuilder::new().map_request(move |request| without_base(request, &public_url)).service(router);
+    Router::new().fallback_service(below)
+}
+
+/// Serves plain HTTP until the brain stops, then lets open connections end.
+pub async fn serve(listener: TcpListener, brain: Brain) {
+    serve_with(listener, brain, ServerOptions::default()).await;
 }
 
 /// Serves until the brain stops, then lets open connections end.
-pub async fn serve(listener: TcpListener, brain: Brain) {
-    let router = routes(brain.clone());
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    loop {
-        let accepted = tokio::select! {
-            () = brain.stop.cancelled() => break,
-            accepted = accept(&listener, &permits) => accepted,
-        };
-        let (tcp, peer, permit) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Most likely out of file descriptors: wait for some to come back rather than spin.
-                tracing::warn!(%error, "could not accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let connection = connection(tcp, peer, router.clone());
-        let watched = graceful.watcher();
-        tokio::spawn(async move {
-            let _permit = permit;
-            let builder = http_builder();
-            let served = builder.serve_connection_with_upgrades(connection.0, connection.1).into_owned();
-            // Errors here are the peer's: resets and time-outs.
-            let _ = watched.watch(served).await;
-        });
+pub async fn serve_with(listener: TcpListener, brain: Brain, options: ServerOptions) {
+    accept::serve(listener, routes(brain.clone()), brain, options).await;
+}
+
+/// Takes the base path off a request that has it.
+fn without_base(mut request: Request, public_url: &PublicUrl) -> Request {
+    let reached = ReachedAt::of(request.extensions(), public_url);
+    let path = request.uri().path();
+    let below = [&reached.base, public_url.base()].into_iter().find_map(|base| base.strip(path));
+    let Some(below) = below.filter(|below| below.len() < path.len()) else { return request };
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let path_and_query = format!("{below}{query}").try_into();
+    let mut parts = request.uri().clone().into_parts();
+    if let Ok(path_and_query) = path_and_query {
+        parts.path_and_query = Some(path_and_query);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
     }
-    drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some connections did not end in time");
-    }
-}
-
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (tcp, peer) = listener.accept().await?;
-    // Acks and live events are small and must not wait for more.
-    tcp.set_nodelay(true)?;
-    Ok((tcp, peer, permit))
-}
-
-type RouterService = TowerToHyperService<tower::util::BoxCloneService<Request<Incoming>, Response, Infallible>>;
-
-fn connection(tcp: TcpStream, peer: SocketAddr, router: Router) -> (TokioIo<TcpStream>, RouterService) {
-    let service = tower::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let mut router = router.clone();
-        router.call(request.map(Body::new))
-    });
-    (TokioIo::new(tcp), TowerToHyperService::new(tower::util::BoxCloneService::new(service)))
-}
-
-fn http_builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    // Without a timer the header time-out would do nothing.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256).keep_alive_interval(Duration::from_secs(20));
-    builder
+    request
 }
 
 /// Alive.
@@ -113,11 +84,15 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Able to work: the store answers.
+/// Able to work: the store answers, and what agents sent last could be stored.
 async fn readyz(State(brain): State<Brain>) -> Response {
-    match brain.store.projects().await {
-        Ok(_) => "ready\n".into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {error}\n")).into_response(),
+    let trouble = match brain.store.projects().await {
+        Ok(_) => brain.ingest.trouble(),
+        Err(error) => Some(error.to_string()),
+    };
+    match trouble {
+        None => "ready\n".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response(),
     }
 }
 

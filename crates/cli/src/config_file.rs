@@ -148,8 +148,9 @@ mod tests {
 
     #[test]
     fn secrets_of_the_file_are_not_in_the_help() {
-        let file = "[agent]\ntoken = \"hunter2\"\ncelery = [\"redis://:hunter2@h\"]\n[tasks]\napi-key = \"hunter2\"\n";
-        for command in ["agent", "tasks"] {
+        let file = "[agent]\ntoken = \"hunter2\"\ncelery = [\"redis://:hunter2@h\"]\n[tasks]\napi-key = \"hunter2\"\n\
+                    [brain]\ndatabase-url = \"postgres://me:hunter2@h\"\n";
+        for command in ["agent", "tasks", "brain"] {
             let help = parse(file, &["taskplane", command, "--help"]).expect_err("help").to_string();
             assert!(help.contains("Usage") && !help.contains("hunter2"), "{help}");
         }

@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 mod config_file;
 mod output;
+mod store;
 mod table;
 mod telemetry;
 mod wrong_usage;
@@ -21,6 +22,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Exit codes: 0 done, 1 failed, 2 wrong usage.
 fn main() -> ExitCode {
+    // Fails only when there is one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cli = match config_file::parse_arguments() {
         Ok(cli) => cli,
         Err(error) => {
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
             Command::Queues(command) => commands::queues::run(command).await,
             Command::Workers(command) => commands::workers::run(command).await,
             Command::Agents(command) => commands::agents::run(command).await,
+            Command::Conformance(options) => commands::conformance::run(options).await,
         }
     });
     // Do not wait for threads that are stuck in a system call.

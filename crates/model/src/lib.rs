@@ -10,6 +10,7 @@ pub mod event;
 pub mod filter;
 pub mod fleet;
 pub mod rollup;
+pub mod schedule;
 pub mod sketch;
 pub mod task;
 pub mod time;

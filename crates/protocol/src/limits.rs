@@ -6,6 +6,14 @@ use std::time::Duration;
 pub const MAX_FRAME_BYTES: usize = 4 << 20;
 /// Most events in one batch.
 pub const MAX_BATCH_EVENTS: usize = 5_000;
+/// Largest `hello`, in bytes; a larger one closes with 1009.
+pub const MAX_HELLO_BYTES: usize = 256 << 10;
+/// Largest heartbeat whose report is kept, in bytes; of a larger one only the sign of life counts.
+pub const MAX_HEARTBEAT_BYTES: usize = 64 << 10;
+/// Largest event that is understood, in bytes; a larger one goes to quarantine.
+pub const MAX_EVENT_BYTES: usize = 512 << 10;
+/// Deepest nesting of arguments and results; an event with deeper ones goes to quarantine.
+pub const MAX_DEPTH: usize = 100;
 /// Longest task id, in bytes.
 pub const MAX_TASK_ID_BYTES: usize = 512;
 /// Longest name of an agent, engine, queue, worker or task type, in bytes.
@@ -35,3 +43,10 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 pub const PING_EVERY: Duration = Duration::from_secs(20);
 /// Silence, pings included, after which an agent gives a brain up.
 pub const BRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a long-poll waits for frames when it does not say.
+pub const LONGPOLL_WAIT: Duration = Duration::from_secs(25);
+/// The longest that a long-poll may wait: proxies give up after 60 s.
+pub const LONGPOLL_MAX_WAIT: Duration = Duration::from_secs(55);
+/// Time without a request after which a long-poll session ends.
+pub const LONGPOLL_SESSION_IDLE: Duration = Duration::from_secs(60);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// A string that borrows from its frame unless it had escapes; also inside `Option`, where `Cow` would always allocate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
 pub struct Str<'a>(pub Cow<'a, str>);
 

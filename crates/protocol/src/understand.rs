@@ -1,11 +1,12 @@
 //! What an event means, or why it cannot be understood.
 
+use serde_json::value::RawValue;
 use taskplane_model::fleet::{Queue, Worker, WorkerFacts, WorkerSign};
 use taskplane_model::{TaskEvent, TaskEventKind, Timestamp};
 use thiserror::Error;
 
 use crate::frame::{Event, event_types};
-use crate::limits::{MAX_NAME_BYTES, MAX_TASK_ID_BYTES};
+use crate::limits::{MAX_DEPTH, MAX_NAME_BYTES, MAX_TASK_ID_BYTES};
 use crate::text::Str;
 
 /// What an event is about. The `agent` numbers inside are zero; ingest fills them in.
@@ -24,8 +25,8 @@ pub enum Meaning<'e> {
     Worker(Box<Worker>),
     /// A sample of a queue.
     Queue(Box<Queue>),
-    /// Something that is stored and shown as it is.
-    Other,
+    /// Something that is stored and shown as it is, with the engine and id of the task that it is about, if any.
+    Other(Option<(&'e str, &'e str)>),
 }
 
 /// Why an event cannot be understood.
@@ -43,6 +44,9 @@ pub enum Poison {
     /// A worker event without `worker`, or a queue sample without `queue`.
     #[error("{0} without {1}")]
     NoSubject(&'static str, &'static str),
+    /// Arguments or a result that are nested too deeply.
+    #[error("{0} is nested more than {1} deep")]
+    TooDeep(&'static str, usize),
     /// An id or a name that is too long.
     #[error("{0} is longer than {1} bytes")]
     TooLong(&'static str, usize),
@@ -56,7 +60,7 @@ pub fn understand<'e>(
     now: Timestamp,
 ) -> Result<Meaning<'e>, Poison> {
     let event_type = event.event_type.as_deref().ok_or(Poison::NoEventType)?;
-    let ts = event_time(event, now);
+    let ts = event_time(event, now).ts;
     let engine = || {
         let engine = event.engine.as_deref().or(only_engine).ok_or(Poison::NoEngine)?;
         within(engine, "engine", MAX_NAME_BYTES)
@@ -71,7 +75,7 @@ pub fn understand<'e>(
         event_types::WORKER_HEARTBEAT => WorkerSign::Heartbeat,
         event_types::WORKER_OFFLINE => WorkerSign::Offline,
         event_types::QUEUE_STATS => return queue_sample(event, engine()?, ts),
-        _ => return Ok(Meaning::Other),
+        _ => return Ok(Meaning::Other(other_task(event, only_engine))),
     };
     let name = event.worker.as_deref().ok_or(Poison::NoSubject("worker event", "worker"))?;
     Ok(Meaning::Worker(Box::new(Worker {
@@ -84,13 +88,63 @@ pub fn understand<'e>(
     })))
 }
 
+/// When an event happened, as far as that can be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventTime {
+    /// The event's own time, or the one it was received at.
+    pub ts: Timestamp,
+    /// Its own time was missing or absurd.
+    pub is_replaced: bool,
+}
+
 /// The time of an event received at `now`: its own unless that is missing or absurd.
-pub fn event_time(event: &Event<'_>, now: Timestamp) -> Timestamp {
-    event.ts.as_deref().and_then(Timestamp::parse_rfc3339).filter(|ts| !ts.is_absurd(now)).unwrap_or(now)
+pub fn event_time(event: &Event<'_>, now: Timestamp) -> EventTime {
+    let own = event.ts.as_deref().and_then(Timestamp::parse_rfc3339).filter(|ts| !ts.is_absurd(now));
+    EventTime { ts: own.unwrap_or(now), is_replaced: own.is_none() }
+}
+
+/// The task that an event of unknown type is about, where it names one that could be stored.
+fn other_task<'e>(event: &'e Event<'_>, only_engine: Option<&'e str>) -> Option<(&'e str, &'e str)> {
+    let engine = event.engine.as_deref().or(only_engine).filter(|engine| engine.len() <= MAX_NAME_BYTES)?;
+    let task_id = event.task_id.as_deref().filter(|id| (1..=MAX_TASK_ID_BYTES).contains(&id.len()))?;
+    Some((engine, task_id))
 }
 
 fn within<'e>(text: &'e str, what: &'static str, limit: usize) -> Result<&'e str, Poison> {
     if text.len() > limit { Err(Poison::TooLong(what, limit)) } else { Ok(text) }
+}
+
+/// The text of a JSON value that is not nested too deeply for those who read it back.
+fn json<'e>(value: Option<&'e RawValue>, what: &'static str) -> Result<Option<&'e str>, Poison> {
+    match value.map(RawValue::get) {
+        Some(text) if is_deep(text) => Err(Poison::TooDeep(what, MAX_DEPTH)),
+        text => Ok(text),
+    }
+}
+
+/// True when `json`, which is valid, is nested more than [`MAX_DEPTH`] deep.
+fn is_deep(json: &str) -> bool {
+    // Each level has a beginning and an end; most values are too short to be looked at.
+    if json.len() <= 2 * MAX_DEPTH {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return true;
+                }
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
 }
 
 fn task_event<'e>(event: &'e Event<'_>, kind: TaskEventKind, ts: Timestamp) -> Result<TaskEvent<'e>, Poison> {
@@ -102,8 +156,8 @@ fn task_event<'e>(event: &'e Event<'_>, kind: TaskEventKind, ts: Timestamp) -> R
         ts,
         attempt: event.retries,
         name: name(&event.name, "name")?,
-        args: event.args_redacted.map(|v| v.get()),
-        kwargs: event.kwargs_redacted.map(|v| v.get()),
+        args: json(event.args_redacted, "args_redacted")?,
+        kwargs: json(event.kwargs_redacted, "kwargs_redacted")?,
         queue: name(&event.queue, "queue")?,
         routing_key: name(&event.routing_key, "routing_key")?,
         exchange: name(&event.exchange, "exchange")?,
@@ -116,7 +170,7 @@ fn task_event<'e>(event: &'e Event<'_>, kind: TaskEventKind, ts: Timestamp) -> R
         group_id: name(&event.group_id, "group_id")?,
         chord_id: name(&event.chord_id, "chord_id")?,
         runtime_us: event.runtime_ms.filter(|ms| ms.is_finite() && *ms >= 0.0).map(|ms| (ms * 1000.0).round() as u64),
-        result: event.result_redacted.map(|v| v.get()),
+        result: json(event.result_redacted, "result_redacted")?,
         exception: text(&event.exception),
         exception_message: text(&event.exception_message),
         traceback: text(&event.traceback),
@@ -183,17 +237,31 @@ mod tests {
     }
 
     #[test]
+    fn values_that_are_nested_too_deeply_are_poison() {
+        let nested = |depth: usize| format!("{}{}", r#"[{"a":"#.repeat(depth / 2) + "1", "}]".repeat(depth / 2));
+        let event = |args: &str| format!(r#"{{"event_type":"task_sent","task_id":"t","args_redacted":{args}}}"#);
+        assert!(read(&event(&nested(MAX_DEPTH))).is_ok());
+        assert_eq!(read(&event(&nested(MAX_DEPTH + 2))), Err(Poison::TooDeep("args_redacted", MAX_DEPTH)));
+        assert_eq!(read(&event(&nested(200_000))), Err(Poison::TooDeep("args_redacted", MAX_DEPTH)));
+        let brackets_in_text = serde_json::to_string(&"[{\\\"".repeat(500)).expect("is JSON");
+        assert!(read(&event(&brackets_in_text)).is_ok());
+    }
+
+    #[test]
     fn unknown_event_types_are_kept_as_they_are() {
-        assert_eq!(read(r#"{"event_type":"deployment"}"#).as_deref(), Ok("Other"));
+        assert_eq!(read(r#"{"event_type":"deployment"}"#).as_deref(), Ok("Other(None)"));
+        let of_a_task = read(r#"{"event_type":"task_snoozed","task_id":"t"}"#);
+        assert_eq!(of_a_task.as_deref(), Ok(r#"Other(Some(("celery", "t")))"#));
     }
 
     #[test]
     fn absurd_times_become_the_receive_time() {
         for ts in ["", "yesterday", "1970-01-01T00:00:00Z", "2099-01-01T00:00:00Z"] {
             let event = Event { ts: Some(ts.into()), ..Event::default() };
-            assert_eq!(event_time(&event, NOW), NOW, "{ts}");
+            assert_eq!(event_time(&event, NOW), EventTime { ts: NOW, is_replaced: true }, "{ts}");
         }
         let event = Event { ts: Some("2026-04-16T12:34:56.789012Z".into()), ..Event::default() };
-        assert_eq!(event_time(&event, NOW).to_string(), "2026-04-16T12:34:56.789012Z");
+        let time = event_time(&event, NOW);
+        assert_eq!((time.ts.to_string().as_str(), time.is_replaced), ("2026-04-16T12:34:56.789012Z", false));
     }
 }

@@ -120,6 +120,17 @@ CREATE TABLE queues (
     PRIMARY KEY (project, name, engine)
 ) WITHOUT ROWID;
 
+-- What agents told of their schedulers' entries.
+CREATE TABLE schedules (
+    project INTEGER NOT NULL,
+    agent INTEGER NOT NULL,
+    scheduler TEXT NOT NULL,
+    id TEXT NOT NULL,
+    data TEXT NOT NULL,
+    synced_at INTEGER NOT NULL,
+    PRIMARY KEY (project, agent, scheduler, id)
+) WITHOUT ROWID;
+
 CREATE TABLE commands (
     number INTEGER PRIMARY KEY,
     project INTEGER NOT NULL,

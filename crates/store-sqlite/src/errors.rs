@@ -53,11 +53,12 @@ impl Fault {
 fn from_sqlite(error: &rusqlite::Error, file: &Path) -> StoreError {
     let file = file.display();
     let unavailable = |text: String| StoreError::Unavailable(text);
+    let no_space = || unavailable(format!("no space is left for {file}; free some on its disk"));
     match error {
         rusqlite::Error::SqliteFailure(code, _) => match code.code {
-            ErrorCode::DiskFull => {
-                unavailable(format!("no space is left for {file}; free some, work goes on by itself"))
-            }
+            ErrorCode::DiskFull => no_space(),
+            // The index of the write-ahead log could not grow, which is said as an error of reading or writing.
+            ErrorCode::SystemIoFailure if code.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => no_space(),
             ErrorCode::ReadOnly => {
                 unavailable(format!("{file} is read-only; check the permissions and the mount of its folder"))
             }

@@ -5,25 +5,23 @@
 
 use std::path::Path;
 
+use taskplane_store::backend::{codec, hashing, paging};
 use taskplane_store::{Result, StoreError};
 
 mod access;
 mod caches;
 mod checkpoint;
 mod claim;
-mod codec;
 mod commands;
 mod errors;
 mod fleet;
 #[cfg(test)]
 mod full_disk;
-mod hashing;
 mod ids;
 mod ingest;
 mod links;
 mod names;
 mod open;
-mod paging;
 mod readers;
 mod stats;
 mod task_ids;

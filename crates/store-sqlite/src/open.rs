@@ -23,8 +23,8 @@ const MIN_SQLITE: i32 = 3_051_003;
 pub(crate) const PAGE_SIZE: u64 = 8192;
 /// How long to wait for another process to finish its transaction.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often the schema is tried while another process makes it.
-const SCHEMA_ATTEMPTS: u32 = 20;
+/// How often the schema is tried while another process makes it: for ten seconds in all.
+const SCHEMA_ATTEMPTS: u32 = 200;
 
 mod embedded {
     refinery::embed_migrations!("migrations");

@@ -1,9 +1,10 @@
-//! What is noted of agents between batches.
+//! What agents tell besides batches, and how it is read.
 
 use std::collections::BTreeMap;
 
 use taskplane_model::Timestamp;
 use taskplane_model::agent::BufferReport;
+use taskplane_model::schedule::Schedule;
 
 /// An agent was heard.
 #[derive(Clone, Debug)]
@@ -16,4 +17,49 @@ pub struct Heard {
     pub buffer: Option<BufferReport>,
     /// What its adapters say, if it told.
     pub adapters: Option<BTreeMap<String, String>>,
+}
+
+/// What an agent told of a scheduler.
+#[derive(Clone, Debug)]
+pub struct SchedulesTold {
+    /// Project.
+    pub project: u64,
+    /// Number of the agent.
+    pub agent: u64,
+    /// The scheduler.
+    pub scheduler: String,
+    /// True when `schedules` are all there are.
+    pub full: bool,
+    /// New and changed ones; of several with one id, the last counts.
+    pub schedules: Vec<Schedule>,
+    /// Ids of those that are gone.
+    pub removed: Vec<String>,
+}
+
+/// A schedule as it was last told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredSchedule {
+    /// The scheduler.
+    pub scheduler: String,
+    /// Name of the agent that told.
+    pub agent: String,
+    /// When the agent last told of it.
+    pub synced_at: Timestamp,
+    /// What it told.
+    pub schedule: Schedule,
+}
+
+/// An event that was not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantinedEvent {
+    /// Number.
+    pub id: u64,
+    /// Name of the agent that sent it.
+    pub agent: String,
+    /// When.
+    pub received_at: Timestamp,
+    /// What is wrong with it.
+    pub reason: String,
+    /// Its text, possibly cut.
+    pub raw: String,
 }

@@ -11,6 +11,7 @@ use taskplane_model::command::{Command, CommandOutcome};
 use taskplane_model::fleet::{Queue, Worker};
 
 pub mod access;
+pub mod backend;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
@@ -22,7 +23,7 @@ pub mod tasks;
 pub use error::StoreError;
 
 use access::{AgentToken, ApiKey, AuditEntry, NewAudit, Project, SecretHash, SessionGrant, TokenGrant};
-use fleet::Heard;
+use fleet::{Heard, QuarantinedEvent, SchedulesTold, StoredSchedule};
 use ingest::{BatchToStore, OpenedStream, Recorded, StreamToOpen};
 use stats::{StatsPoint, StatsQuery, TaskTypeStats};
 use tasks::{Page, RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
@@ -49,6 +50,9 @@ pub trait IngestStore: Send + Sync {
 
     /// Notes when agents were last heard, and what they said of themselves.
     async fn note_heard(&self, heard: Vec<Heard>) -> Result<()>;
+
+    /// Keeps what an agent told of a scheduler: with `full` in place of all that it told before, else as a change of it.
+    async fn keep_schedules(&self, told: SchedulesTold, now: Timestamp) -> Result<()>;
 }
 
 /// What the API reads of tasks.
@@ -78,7 +82,7 @@ pub trait TaskStore: Send + Sync {
     async fn task_types(&self, project: u64, since: Timestamp, until: Timestamp) -> Result<Vec<TaskTypeStats>>;
 }
 
-/// What the API reads of agents, workers and queues.
+/// What the API reads of agents and of what they tell of workers, queues and schedules.
 #[async_trait]
 pub trait FleetStore: Send + Sync {
     /// All agents of a project, by name.
@@ -89,6 +93,12 @@ pub trait FleetStore: Send + Sync {
 
     /// All queues of a project, by name, with the names of the agents that told of them.
     async fn queues(&self, project: u64) -> Result<Vec<(Queue, String)>>;
+
+    /// All schedules of a project, by scheduler, id and agent's name.
+    async fn schedules(&self, project: u64) -> Result<Vec<StoredSchedule>>;
+
+    /// Events that were not understood, newest first, as far as they are kept.
+    async fn quarantine(&self, project: u64, page: Page) -> Result<(Vec<QuarantinedEvent>, Option<String>)>;
 }
 
 /// Commands and their ends.
@@ -155,6 +165,9 @@ pub trait AccessStore: Send + Sync {
 
     /// Revokes an agent token; false when there is none with that id.
     async fn revoke_agent_token(&self, project: u64, id: &str, audit: NewAudit, now: Timestamp) -> Result<bool>;
+
+    /// Which of the agent tokens with these public ids open nothing any more: revoked, or never made. In no order.
+    async fn revoked_agent_tokens(&self, ids: Vec<String>) -> Result<Vec<String>>;
 
     /// Keeps a new API key.
     async fn create_api_key(

@@ -1,5 +1,15 @@
 //! What the tests of several crates share.
 
+mod authority;
+mod connect_proxy;
+mod fault_proxy;
 mod port;
+mod postgres;
+mod postgres_server;
 
+pub use authority::{Authority, Issued};
+pub use connect_proxy::ConnectProxy;
+pub use fault_proxy::{FaultProxy, Network};
 pub use port::free_port;
+pub use postgres::PostgresDatabase;
+pub use postgres_server::{POSTGRES_PASSWORD, PostgresServer};

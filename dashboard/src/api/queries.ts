@@ -77,6 +77,12 @@ export const agentsQuery = (project: string) =>
     queryFn: ({ signal }) => unwrap(client.GET(`${projects}/agents`, { params: { path: { project } }, signal })),
   })
 
+export const quarantineQuery = (project: string) =>
+  queryOptions({
+    queryKey: ['quarantine', project],
+    queryFn: ({ signal }) => unwrap(client.GET(`${projects}/quarantine`, { params: { path: { project }, query: { limit: 100 } }, signal })),
+  })
+
 export const workersQuery = (project: string) =>
   queryOptions({
     queryKey: ['workers', project],

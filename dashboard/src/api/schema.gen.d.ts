@@ -141,6 +141,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/quarantine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Quarantine
+         * @description Events that were not understood, newest first, with the reason. The newest 10,000 of a project are kept.
+         */
+        get: operations["list_quarantine"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/queues": {
         parameters: {
             query?: never;
@@ -153,6 +173,26 @@ export interface paths {
          * @description All of them, by name, as they were last sampled.
          */
         get: operations["list_queues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Schedules
+         * @description All entries of all schedulers, as their agents last told them.
+         */
+        get: operations["list_schedules"];
         put?: never;
         post?: never;
         delete?: never;
@@ -697,6 +737,32 @@ export interface components {
              */
             total?: number | null;
         };
+        /** @description An event that was not understood, and kept aside. */
+        QuarantinedEvent: {
+            /** @description Agent that sent it. */
+            agent: string;
+            /**
+             * Format: int64
+             * @description Number.
+             */
+            id: number;
+            /** @description Its text as it came, cut where it is very long. */
+            raw: string;
+            /** @description What is wrong with it. */
+            reason: string;
+            /**
+             * Format: date-time
+             * @description When it was received.
+             */
+            received_at: string;
+        };
+        /** @description A page of events that were not understood, newest first. */
+        QuarantinedEventPage: {
+            /** @description The items. */
+            items: components["schemas"]["QuarantinedEvent"][];
+            /** @description Where the next page begins; null on the last one. */
+            next_cursor?: string | null;
+        };
         /** @description A queue, by its last sample. */
         Queue: {
             /** @description Agent that told. */
@@ -743,6 +809,68 @@ export interface components {
          * @enum {string}
          */
         Role: "viewer" | "operator" | "admin";
+        /** @description A schedule, as its agent last told it. What is not known is null. */
+        Schedule: {
+            /** @description Agent that told. */
+            agent: string;
+            /** @description Positional arguments, redacted. */
+            args_redacted?: unknown;
+            /** @description For people. */
+            description?: string | null;
+            /** @description False while it is paused. */
+            enabled?: boolean | null;
+            /** @description Engine that the task goes to. */
+            engine?: string | null;
+            /** @description Five crontab fields, a duration, an RFC 3339 instant, or a solar event with latitude and longitude. */
+            expression?: string | null;
+            /** @description Stable within its scheduler. */
+            id: string;
+            /** @description `crontab`, `interval`, `clocked`, `solar`, or what the scheduler calls it. */
+            kind?: string | null;
+            /** @description Keyword arguments, redacted. */
+            kwargs_redacted?: unknown;
+            /**
+             * Format: date-time
+             * @description When it last enqueued its task.
+             */
+            last_run_at?: string | null;
+            /** @description For people. */
+            name?: string | null;
+            /**
+             * Format: date-time
+             * @description When it will next.
+             */
+            next_run_at?: string | null;
+            /** @description It runs once, and is then disabled. */
+            one_off?: boolean | null;
+            /** @description Queue that the task goes to. */
+            queue?: string | null;
+            /** @description It is defined in code and cannot be changed from here. */
+            read_only?: boolean | null;
+            /** @description Scheduler that has it, such as `celery-beat`. */
+            scheduler: string;
+            /**
+             * Format: date-time
+             * @description When the agent last told of it.
+             */
+            synced_at: string;
+            /** @description Task type that it enqueues. */
+            task?: string | null;
+            /** @description IANA name of the zone that `expression` is read in. */
+            timezone?: string | null;
+            /**
+             * Format: int64
+             * @description How often it did, ever.
+             */
+            total_run_count?: number | null;
+        };
+        /** @description All schedules, by scheduler and id. */
+        SchedulePage: {
+            /** @description The items. */
+            items: components["schemas"]["Schedule"][];
+            /** @description Where the next page begins; null on the last one. */
+            next_cursor?: string | null;
+        };
         /** @description Who asks, and what they may see. */
         Session: {
             /**
@@ -979,6 +1107,8 @@ export interface components {
              * @description When, by the observer's clock (or when it was received, where that was absurd).
              */
             ts: string;
+            /** @description True when the event's own time was missing or absurd, and `ts` is when it was received. */
+            ts_replaced: boolean;
         };
         /** @description A page of a task's events, oldest first. */
         TaskEventPage: {
@@ -1451,6 +1581,42 @@ export interface operations {
             };
         };
     };
+    list_quarantine: {
+        parameters: {
+            query?: {
+                /** @description Items per page: 1 to 200, normally 50. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuarantinedEventPage"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_queues: {
         parameters: {
             query?: never;
@@ -1469,6 +1635,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QueuePage"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_schedules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All schedules */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulePage"];
                 };
             };
             /** @description Why it was not done */

@@ -1,11 +1,10 @@
 //! Staying within bounds: of the buffer, and of the disk.
 
-use std::fs;
-use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind};
 
 use super::record::put_dropped;
 use super::segment::{self, HEADER_BYTES};
-use super::{Buffer, Segment};
+use super::{Buffer, Front, Segment};
 
 impl Buffer {
     /// Appends `bytes` to the active segment, dropping the oldest batches where that makes room. False when the disk takes
@@ -15,19 +14,30 @@ impl Buffer {
             return true;
         }
         while self.bytes_on_disk() + bytes.len() as u64 > self.options.max_bytes && self.drop_oldest_segment() {}
+        self.write_where_there_is_room(bytes)
+    }
+
+    /// The same, with no other bound than that of the disk: for the few bytes that make a batch of what is there.
+    pub(super) fn write_where_there_is_room(&mut self, bytes: &[u8]) -> bool {
         loop {
-            let Err(error) = self.write_with_note(bytes) else {
-                self.note_recovery();
-                return true;
-            };
-            self.undo_partial_write();
+            let Err(error) = self.write_without_dropping(bytes) else { return true };
             let is_full =
                 matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge);
             if !(is_full && self.drop_oldest()) {
-                self.note_failure(&error);
+                self.troubles.cannot_write(&error);
                 return false;
             }
         }
+    }
+
+    /// Appends `bytes` to the active segment. When that fails the segment is as it was.
+    pub(super) fn write_without_dropping(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let written = self.write_with_note(bytes);
+        match written {
+            Ok(()) => self.troubles.can_write(),
+            Err(_) => self.cut_active(),
+        }
+        written
     }
 
     fn bytes_on_disk(&self) -> u64 {
@@ -44,32 +54,21 @@ impl Buffer {
             note.extend_from_slice(bytes);
             &note
         };
-        self.write_to_active(bytes)?;
-        self.noted = self.dropped;
-        if let Some(active) = self.segments.back_mut() {
-            active.len += bytes.len() as u64;
+        let Some(active) = self.segments.back_mut() else { return Err(ErrorKind::NotFound.into()) };
+        if self.tail_is_dirty {
+            self.disk.cut(&self.active, active.len)?;
+            self.tail_is_dirty = false;
         }
+        self.disk.write(&self.active, active.len, bytes)?;
+        active.len += bytes.len() as u64;
+        self.noted = self.dropped;
         Ok(())
     }
 
-    fn write_to_active(&mut self, bytes: &[u8]) -> io::Result<()> {
-        #[cfg(test)]
-        if let Some(room) = &mut self.disk_room {
-            let taken = bytes.len().min(*room);
-            *room -= taken;
-            self.active.write_all(&bytes[..taken])?;
-            return if taken == bytes.len() { Ok(()) } else { Err(ErrorKind::StorageFull.into()) };
-        }
-        self.active.write_all(bytes)
-    }
-
-    fn undo_partial_write(&mut self) {
+    /// Cuts off what stands behind the active segment. Should that fail, it is done before anything else is written.
+    pub(super) fn cut_active(&mut self) {
         let Some(len) = self.segments.back().map(|active| active.len) else { return };
-        // Should this fail as well, the next start cuts the tail: it is no whole record.
-        let undone = self.active.set_len(len).and_then(|()| self.active.seek(SeekFrom::Start(len)));
-        if let Err(error) = undone {
-            tracing::warn!(%error, "the buffer could not take back a partial write");
-        }
+        self.tail_is_dirty = self.disk.cut(&self.active, len).is_err();
     }
 
     /// Drops the oldest batches to give their room back to the disk. False when there is nothing to drop.
@@ -93,21 +92,22 @@ impl Buffer {
             return false;
         };
         let anew = Segment::empty(&self.stream.dir, self.next_seq);
-        let lost = active.events.saturating_sub(self.front.1);
-        let emptied = fs::rename(&active.path, &anew.path)
-            .and_then(|()| self.active.seek(SeekFrom::Start(0)))
-            .and_then(|_| self.active.write_all(&segment::header(anew.first_seq, self.dropped + lost)))
-            .and_then(|()| self.active.set_len(HEADER_BYTES));
-        if emptied.is_err() {
+        let lost = active.events.saturating_sub(self.front.events);
+        let header = segment::header(anew.first_seq, self.dropped.saturating_add(lost));
+        // Whatever of it happens: batches below the number in a segment's name are not there.
+        if self.disk.rename(&active.path, &anew.path).is_err() {
             return false;
         }
+        let emptied =
+            self.disk.write(&self.active, 0, &header).and_then(|()| self.disk.cut(&self.active, HEADER_BYTES));
         #[cfg(test)]
-        if let Some(room) = &mut self.disk_room {
-            *room += (active.len - HEADER_BYTES) as usize;
+        if let Some(room) = &mut self.disk.faults.room {
+            *room += active.len as usize;
         }
         self.segments = [anew].into();
+        self.tail_is_dirty = emptied.is_err();
         self.acked = self.next_seq - 1;
-        self.front = (HEADER_BYTES, 0);
+        self.front = Front::of(self.next_seq);
         self.reader = None;
         self.count_dropped(lost);
         self.look_at_front();
@@ -117,36 +117,30 @@ impl Buffer {
     /// Removes the first segment, and returns how many events in it were not acked.
     pub(super) fn remove_front(&mut self) -> u64 {
         let Some(front) = self.segments.pop_front() else { return 0 };
-        if let Err(error) = fs::remove_file(&front.path) {
+        if let Err(error) = self.disk.remove(&front.path) {
             tracing::warn!(%error, path = %front.path.display(), "a segment of the buffer could not be removed");
         }
-        #[cfg(test)]
-        if let Some(room) = &mut self.disk_room {
-            *room += front.len as usize;
-        }
-        let lost = front.events.saturating_sub(self.front.1);
+        let lost = front.events.saturating_sub(self.front.events);
         self.acked = self.acked.max(front.last_seq.unwrap_or(0));
-        self.front = (HEADER_BYTES, 0);
+        self.front = Front::of(self.segments.front().map_or(self.next_seq, |first| first.first_seq));
         self.look_at_front();
         lost
     }
 
+    /// Counts what was dropped of the batches that are not there any more.
     pub(super) fn count_dropped(&mut self, events: u64) {
-        self.dropped += events;
+        let unknown = self.damage.settle_dropped(self.acked);
+        self.dropped = self.dropped.saturating_add(events).saturating_add(unknown);
+        self.forget_shortened();
         if events > 0 {
             tracing::warn!(events, dropped = self.dropped, "the buffer is full: the oldest events were dropped");
         }
     }
 
-    fn note_failure(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.failing, true) {
-            tracing::warn!(%error, "the buffer cannot be written: events are dropped until it can");
-        }
-    }
-
-    fn note_recovery(&mut self) {
-        if std::mem::replace(&mut self.failing, false) {
-            tracing::info!("the buffer can be written again");
+    /// Forgets about batches that are not there any more.
+    pub(super) fn forget_shortened(&mut self) {
+        if self.shortened.first_key_value().is_some_and(|(seq, _)| *seq <= self.acked) {
+            self.shortened = self.shortened.split_off(&(self.acked + 1));
         }
     }
 }

@@ -4,12 +4,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::record::{Decoded, HEADER_BYTES as RECORD_HEADER_BYTES, Record, checked, decode};
+use super::record::{Decoded, HEADER_BYTES as RECORD_HEADER_BYTES, Record, checked, decode, is_header};
 
 /// First bytes of every segment; the digit is the version of the format.
-const MAGIC: &[u8; 8] = b"TPBUFFR1";
+const MAGIC: &[u8; 8] = b"TPBUFFR2";
 /// Magic, first sequence number, events dropped by then, checksum of these.
 pub(super) const HEADER_BYTES: u64 = 28;
+/// Extension of a segment that is being written beside the others. One that is found was never finished.
+pub(super) const UNFINISHED: &str = "new";
 /// How much is read from disk at once.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -35,16 +37,15 @@ pub(super) fn header(seq: u64, dropped: u64) -> [u8; HEADER_BYTES as usize] {
     header
 }
 
-/// Events dropped before this segment began; `None` when the header is damaged.
-pub(super) fn read_header(file: &mut File) -> io::Result<Option<u64>> {
+/// The number under which the segment at `path` was begun, and the events dropped before; `None` when the header is damaged.
+pub(super) fn read_header(path: &Path) -> io::Result<Option<(u64, u64)>> {
     let mut header = [0; HEADER_BYTES as usize];
-    file.seek(SeekFrom::Start(0))?;
-    if file.read_exact(&mut header).is_err() {
+    if File::open(path)?.read_exact(&mut header).is_err() {
         return Ok(None);
     }
     let whole = header.starts_with(MAGIC) && crc32fast::hash(&header[..24]).to_le_bytes() == header[24..];
-    let dropped = header[16..24].try_into().map(u64::from_le_bytes).ok();
-    Ok(dropped.filter(|_| whole))
+    let number = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).ok();
+    Ok(number(8).zip(number(16)).filter(|_| whole))
 }
 
 /// Creates the file of a segment, mode 0600. One that a crash left unfinished is begun again.
@@ -71,8 +72,8 @@ fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 pub(super) enum Item<'a> {
     /// A whole record that begins at `at`.
     Record { at: u64, record: Record<'a> },
-    /// A damaged record with whole ones behind it.
-    Damaged,
+    /// Something damaged, which was passed: one event, or what nobody can tell.
+    Damaged { is_event: bool },
     /// Nothing more can be read. `torn` when bytes remain that are no record.
     End { torn: bool },
 }
@@ -116,8 +117,11 @@ impl Scanner {
             match decode(&self.window[self.passed..]) {
                 Decoded::Partial(bytes) if complete => needed = bytes,
                 Decoded::Partial(_) => return Ok(Item::End { torn: at < self.end }),
-                Decoded::Damaged(None) => return Ok(Item::End { torn: true }),
-                Decoded::Damaged(Some(bytes)) => return self.pass_damage(bytes),
+                Decoded::Nothing => return self.pass_damage(at),
+                Decoded::Spoilt { is_event, bytes } => {
+                    self.passed += bytes;
+                    return Ok(Item::Damaged { is_event });
+                }
                 Decoded::Whole(_, bytes) => break bytes,
             }
         };
@@ -125,25 +129,40 @@ impl Scanner {
         self.passed += bytes;
         match checked(&self.window[from..], bytes) {
             Some(record) => Ok(Item::Record { at, record }),
-            None => Ok(Item::Damaged),
+            None => Ok(Item::Damaged { is_event: false }),
         }
     }
 
-    /// A record is damaged: only it is lost if another begins where it ends.
-    fn pass_damage(&mut self, bytes: usize) -> io::Result<Item<'_>> {
-        self.fill(bytes + RECORD_HEADER_BYTES)?;
-        let mut needed = bytes + RECORD_HEADER_BYTES;
-        while self.fill(needed)? {
-            match self.window.get(self.passed + bytes..).map(decode) {
-                Some(Decoded::Whole(..)) => {
-                    self.passed += bytes;
-                    return Ok(Item::Damaged);
-                }
-                Some(Decoded::Partial(more)) => needed = bytes + more,
-                _ => break,
+    /// Passes on to the next header. Where there is none the segment ends here.
+    fn pass_damage(&mut self, at: u64) -> io::Result<Item<'static>> {
+        if self.find_header()? {
+            return Ok(Item::Damaged { is_event: false });
+        }
+        self.go_back(at)?;
+        Ok(Item::End { torn: true })
+    }
+
+    /// Passes on to the next header; false when there is none.
+    fn find_header(&mut self) -> io::Result<bool> {
+        self.passed += 1;
+        loop {
+            let here = &self.window[self.passed..];
+            if let Some(further) = here.windows(RECORD_HEADER_BYTES).position(is_header) {
+                self.passed += further;
+                return Ok(true);
+            }
+            self.passed += (here.len() + 1).saturating_sub(RECORD_HEADER_BYTES);
+            if !self.fill(RECORD_HEADER_BYTES)? {
+                return Ok(false);
             }
         }
-        Ok(Item::End { torn: true })
+    }
+
+    fn go_back(&mut self, at: u64) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(at))?;
+        self.window.clear();
+        (self.at, self.passed) = (at, 0);
+        Ok(())
     }
 
     /// Sees to it that `needed` bytes are in the window; false when the segment ends before.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use taskplane_model::Timestamp;
 use taskplane_model::agent::BufferReport;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::{Buffer, SealedBatch};
 
@@ -17,6 +18,8 @@ pub struct Status {
     pub acked: u64,
     /// How full it is.
     pub report: BufferReport,
+    /// What is wrong with the disk, for people.
+    pub trouble: Option<String>,
 }
 
 /// A shared [`Buffer`]. Cheap to clone.
@@ -24,13 +27,20 @@ pub struct Status {
 pub struct Spool {
     buffer: Arc<Mutex<Buffer>>,
     status: watch::Sender<Status>,
+    stream_id: Uuid,
 }
 
 impl Spool {
     /// Shares `buffer`.
     pub fn new(buffer: Buffer) -> Self {
         let status = watch::Sender::new(status_of(&buffer));
-        Self { buffer: Arc::new(Mutex::new(buffer)), status }
+        let stream_id = buffer.stream_id();
+        Self { buffer: Arc::new(Mutex::new(buffer)), status, stream_id }
+    }
+
+    /// The stream's id.
+    pub fn stream_id(&self) -> Uuid {
+        self.stream_id
     }
 
     /// Appends events, and tells whether some now wait to be sealed. Blocks on the disk.
@@ -57,6 +67,28 @@ impl Spool {
     /// Forgets everything up to `seq`, see [`Buffer::ack`].
     pub async fn ack(&self, seq: u64) {
         self.on_blocking_thread(move |buffer| buffer.ack(seq)).await;
+    }
+
+    /// Splits a batch, see [`Buffer::split`].
+    pub async fn split(&self, seq: u64) -> bool {
+        self.on_blocking_thread(move |buffer| buffer.split(seq)).await.unwrap_or(false)
+    }
+
+    /// Drops a batch that the brain refuses, see [`Buffer::give_up`].
+    pub async fn give_up(&self, seq: u64) {
+        self.on_blocking_thread(move |buffer| buffer.give_up(seq)).await;
+    }
+
+    /// Bounds batches that are sealed from now on, see [`Buffer::seal_below`].
+    pub async fn seal_below(&self, bytes: usize) {
+        self.on_blocking_thread(move |buffer| buffer.seal_below(bytes)).await;
+    }
+
+    /// Removes the stream from the disk, see [`Buffer::remove`]. False, and nothing happens, while it is shared.
+    pub async fn remove(self) -> bool {
+        let Ok(buffer) = Arc::try_unwrap(self.buffer) else { return false };
+        let buffer = buffer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        tokio::task::spawn_blocking(|| buffer.remove()).await.is_ok()
     }
 
     /// Watches batches being sealed and acked.
@@ -92,5 +124,10 @@ impl Spool {
 }
 
 fn status_of(buffer: &Buffer) -> Status {
-    Status { last_sealed: buffer.last_sealed(), acked: buffer.acked(), report: buffer.report() }
+    Status {
+        last_sealed: buffer.last_sealed(),
+        acked: buffer.acked(),
+        report: buffer.report(),
+        trouble: buffer.trouble().map(str::to_owned),
+    }
 }

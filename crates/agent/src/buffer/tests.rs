@@ -4,12 +4,23 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod damage;
+mod faults;
+mod lossy;
 mod model;
+mod splitting;
 
 const TS: Timestamp = Timestamp(1_795_000_000_000_000);
 
 fn small() -> BufferOptions {
     BufferOptions { max_bytes: 64 << 10, seal_events: 5, seal_bytes: 2 << 10 }
+}
+
+/// In memory where the system offers that: the tests of this folder sync thousands of times.
+fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    dir.expect("a folder")
 }
 
 fn open(dir: &TempDir) -> Buffer {
@@ -44,7 +55,7 @@ fn all_after(buffer: &mut Buffer, mut seq: u64) -> Vec<SealedBatch> {
 
 #[test]
 fn a_batch_is_sealed_when_it_is_full() {
-    let dir = tempfile::tempdir().expect("dir");
+    let dir = folder();
     let mut buffer = open(&dir);
     for n in 0..7 {
         buffer.append(TS, format!("{n}").as_bytes());
@@ -59,7 +70,7 @@ fn a_batch_is_sealed_when_it_is_full() {
 
 #[test]
 fn a_batch_is_sealed_before_it_gets_too_long() {
-    let dir = tempfile::tempdir().expect("dir");
+    let dir = folder();
     let mut buffer = open(&dir);
     buffer.append(TS, &[b'a'; 1500]);
     buffer.append(TS, &[b'b'; 1500]);
@@ -68,7 +79,7 @@ fn a_batch_is_sealed_before_it_gets_too_long() {
 
 #[test]
 fn an_ack_removes_whole_segments_and_the_next_number_survives_an_empty_buffer() {
-    let dir = tempfile::tempdir().expect("dir");
+    let dir = folder();
     let mut buffer = open(&dir);
     fill(&mut buffer, 40);
     let before = segment_files(&buffer).len();
@@ -86,7 +97,7 @@ fn an_ack_removes_whole_segments_and_the_next_number_survives_an_empty_buffer() 
 
 #[test]
 fn the_oldest_batches_go_first_when_it_is_full() {
-    let dir = tempfile::tempdir().expect("dir");
+    let dir = folder();
     let mut buffer = open(&dir);
     fill(&mut buffer, 300);
     let report = buffer.report();
@@ -100,41 +111,8 @@ fn the_oldest_batches_go_first_when_it_is_full() {
 }
 
 #[test]
-fn a_full_disk_drops_the_oldest_and_the_buffer_goes_on() {
-    let dir = tempfile::tempdir().expect("dir");
-    let mut buffer = open(&dir);
-    buffer.disk_room = Some(10_000);
-    for n in 0..200 {
-        buffer.append(TS, format!("{n} {}", "x".repeat(300)).as_bytes());
-    }
-    let report = buffer.report();
-    assert!(report.events > 0 && report.dropped > 0 && report.events + report.dropped == 200, "{report:?}");
-    buffer.disk_room = None;
-    let dropped = report.dropped;
-    buffer.append(TS, b"last");
-    buffer.seal();
-    assert_eq!(buffer.report().dropped, dropped);
-    let last = all_after(&mut buffer, 0).pop().expect("a batch");
-    assert_eq!(last.events().last(), Some(&b"last"[..]));
-}
-
-#[test]
-fn a_disk_that_takes_nothing_at_all_loses_the_newest_and_blocks_nobody() {
-    let dir = tempfile::tempdir().expect("dir");
-    let mut buffer = open(&dir);
-    buffer.disk_room = Some(0);
-    for _ in 0..20 {
-        buffer.append(TS, b"lost");
-    }
-    assert_eq!(buffer.report(), BufferReport { dropped: 20, ..BufferReport::default() });
-    buffer.disk_room = None;
-    buffer.append(TS, b"kept");
-    assert_eq!(buffer.seal(), Some(1));
-}
-
-#[test]
 fn a_torn_tail_is_cut_and_what_was_whole_is_sealed() {
-    let dir = tempfile::tempdir().expect("dir");
+    let dir = folder();
     let mut buffer = open(&dir);
     buffer.append(TS, b"whole");
     buffer.append(TS, b"torn");
@@ -151,29 +129,8 @@ fn a_torn_tail_is_cut_and_what_was_whole_is_sealed() {
 }
 
 #[test]
-fn damage_costs_the_record_it_hit() {
-    let dir = tempfile::tempdir().expect("dir");
-    let mut buffer = open(&dir);
-    for text in ["first", "damaged", "third"] {
-        buffer.append(TS, text.as_bytes());
-    }
-    fill(&mut buffer, 2);
-    let path = segment_files(&buffer).remove(0);
-    drop(buffer);
-    let mut bytes = fs::read(&path).expect("reads");
-    let at = bytes.windows(7).position(|window| window == b"damaged").expect("there");
-    bytes[at] ^= 1;
-    fs::write(&path, bytes).expect("writes");
-    let mut buffer = open(&dir);
-    assert_eq!(buffer.damaged(), 1);
-    let batches = all_after(&mut buffer, 0);
-    assert_eq!(batches[0].events().take(2).collect::<Vec<_>>(), [&b"first"[..], b"third"]);
-    assert_eq!(batches.len(), 2);
-}
-
-#[test]
 fn a_stream_whose_buffer_was_lost_goes_on_after_what_the_brain_has() {
-    let dir = tempfile::tempdir().expect("dir");
+    let dir = folder();
     let mut buffer = open(&dir);
     fill(&mut buffer, 2);
     buffer.append(TS, b"pending");
@@ -186,7 +143,7 @@ fn a_stream_whose_buffer_was_lost_goes_on_after_what_the_brain_has() {
 
 #[test]
 fn an_old_or_repeated_ack_changes_nothing() {
-    let dir = tempfile::tempdir().expect("dir");
+    let dir = folder();
     let mut buffer = open(&dir);
     fill(&mut buffer, 5);
     buffer.ack(3);
@@ -195,13 +152,4 @@ fn an_old_or_repeated_ack_changes_nothing() {
     buffer.ack(0);
     assert_eq!(buffer.report(), report);
     assert_eq!(buffer.next_after(0).expect("a batch").seq, 4);
-}
-
-#[test]
-fn a_folder_that_cannot_be_written_is_refused_with_a_sentence() {
-    let dir = tempfile::tempdir().expect("dir");
-    let file = dir.path().join("file");
-    fs::write(&file, "").expect("writes");
-    let Err(error) = Buffer::open(&file, small()) else { panic!("opened") };
-    assert!(error.to_string().starts_with("the data folder cannot be used: "), "{error}");
 }

@@ -15,8 +15,12 @@ pub struct ReconnectTimes {
     pub refused: Duration,
     /// How often a token is read again after it was revoked.
     pub token_check: Duration,
-    /// How long connecting and the handshake may take, each.
+    /// How long connecting and the handshake may take together.
     pub connect: Duration,
+    /// How often the WebSocket is tried while long-poll is used.
+    pub websocket_check: Duration,
+    /// How often streams that dead processes left behind are looked for.
+    pub leftover_check: Duration,
 }
 
 impl Default for ReconnectTimes {
@@ -28,9 +32,14 @@ impl Default for ReconnectTimes {
             refused: Duration::from_secs(30),
             token_check: Duration::from_secs(60),
             connect: Duration::from_secs(10),
+            websocket_check: Duration::from_secs(300),
+            leftover_check: Duration::from_secs(30),
         }
     }
 }
+
+/// A brain that asks for more is misunderstood.
+const LONGEST_ASKED: Duration = Duration::from_secs(600);
 
 /// Exponential backoff with full jitter: anything from nothing to an upper bound that doubles, so that ten thousand agents
 /// do not come back at the same moment.
@@ -51,6 +60,14 @@ impl Backoff {
         let wait = self.bound.mul_f64(dice);
         self.bound = (self.bound * 2).min(self.max);
         wait
+    }
+
+    /// The wait after the brain asked for room: at least so long and apart from others who were told the same, and longer
+    /// each time.
+    pub(super) fn next_busy(&mut self, asked: Option<Duration>, dice: f64) -> Duration {
+        let least = asked.map_or(self.max, |asked| asked.clamp(self.bound, LONGEST_ASKED));
+        self.bound = (self.bound * 2).min(self.max);
+        least.mul_f64(1.0 + dice / 2.0)
     }
 
     /// Begins anew.
@@ -78,5 +95,16 @@ mod tests {
         backoff.reset();
         assert_eq!(backoff.next(0.5).as_millis(), 250);
         assert!((0.0..1.0).contains(&dice()));
+    }
+
+    #[test]
+    fn a_brain_that_asks_for_time_gets_it() {
+        let mut backoff = Backoff::new(&ReconnectTimes::default());
+        let seconds = |asked: u64| Some(Duration::from_secs(asked));
+        assert_eq!(backoff.next_busy(seconds(7), 0.0).as_secs(), 7);
+        assert_eq!(backoff.next_busy(seconds(7), 1.0).as_millis(), 10_500);
+        assert_eq!(backoff.next_busy(seconds(0), 0.0).as_secs(), 2, "and not less than any other wait");
+        assert_eq!(backoff.next_busy(None, 0.0).as_secs(), 60);
+        assert_eq!(backoff.next_busy(seconds(1 << 40), 0.0), LONGEST_ASKED);
     }
 }

@@ -7,12 +7,12 @@ use taskplane_protocol::close::CloseCode;
 use taskplane_protocol::frame::{Heartbeat, Hello};
 use taskplane_protocol::limits::BRAIN_TIMEOUT;
 use taskplane_protocol::session::{AgentInput, AgentOutput, AgentSession};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::oversize::{Oversize, frame};
-use super::transport::{Channel, Incoming};
+use super::oversize::{Fitting, Oversize};
+use super::transport::{Channel, Incoming, Refusal};
 use crate::buffer::Spool;
 use crate::clock::now;
 use crate::dispatch::{Answer, Dispatcher};
@@ -27,6 +27,21 @@ pub(crate) struct Courier {
     /// Answers to commands, whichever connection they came over.
     pub(crate) answers: mpsc::Receiver<Answer>,
     pub(crate) oversize: Oversize,
+    /// Whether the brain is there and has welcomed this stream.
+    pub(crate) is_live: watch::Sender<bool>,
+    /// A stream that a dead process left behind. The brain shows one buffer for an agent, which is not this one.
+    pub(crate) is_leftover: bool,
+}
+
+/// What others want of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Wishes<'a> {
+    /// End as soon as everything is acked.
+    pub(super) drain: &'a CancellationToken,
+    /// End.
+    pub(super) leave: &'a CancellationToken,
+    /// End, because there is a better way.
+    pub(super) better: &'a CancellationToken,
 }
 
 /// Why a connection ended.
@@ -34,17 +49,21 @@ pub(crate) struct Courier {
 pub(super) enum Ended {
     /// The brain closed it, with a code and a reason.
     Closed(Option<u16>, String),
+    /// The brain did not let us in, after all.
+    Refused(Refusal),
     /// It broke, or the brain is not there any more.
     Lost(String),
     /// The brain wants the agent to begin anew.
     Restart,
-    /// The agent stops, and there is nothing left to deliver.
+    /// There is nothing left to deliver.
     Drained,
+    /// It was asked to end.
+    Left,
 }
 
-/// Delivers batches and answers, and hands commands on, until the connection ends. When `drain` is cancelled it goes on until
-/// everything is acked.
-pub(super) async fn drive(channel: &mut dyn Channel, courier: &mut Courier, drain: &CancellationToken) -> Ended {
+/// Delivers batches and answers, and hands commands on, until the connection ends. Also tells whether the brain ever welcomed
+/// us on it.
+pub(super) async fn drive(channel: &mut dyn Channel, courier: &mut Courier, wishes: Wishes<'_>) -> (Ended, bool) {
     let began = Instant::now();
     let mut link = Link {
         channel,
@@ -53,12 +72,13 @@ pub(super) async fn drive(channel: &mut dyn Channel, courier: &mut Courier, drai
         sent: 0,
         acked: 0,
         unacked: VecDeque::new(),
+        last_bytes: None,
         courier,
     };
-    match link.run(drain).await {
-        Ok(never) => match never {},
-        Err(ended) => ended,
-    }
+    let Err(ended) = link.run(wishes).await;
+    let was_live = link.session.is_live();
+    courier.is_live.send_replace(false);
+    (ended, was_live)
 }
 
 struct Link<'a> {
@@ -71,11 +91,14 @@ struct Link<'a> {
     acked: u64,
     /// The batches between, at most as many as the window has.
     unacked: VecDeque<u64>,
+    /// Bytes of the last frame that was sent, if it was a batch's.
+    last_bytes: Option<usize>,
     courier: &'a mut Courier,
 }
 
 impl Link<'_> {
-    async fn run(&mut self, drain: &CancellationToken) -> Result<std::convert::Infallible, Ended> {
+    async fn run(&mut self, wishes: Wishes<'_>) -> Result<std::convert::Infallible, Ended> {
+        let Wishes { drain, leave, better } = wishes;
         let hello = self.courier.hello.clone();
         self.feed(AgentInput::Connected(&hello)).await?;
         let mut ticks = interval(Duration::from_secs(1));
@@ -94,17 +117,30 @@ impl Link<'_> {
                 _ = ticks.tick() => self.tick().await?,
                 _ = status.changed(), if self.session.wants_batch() => {}
                 () = drain.cancelled(), if !drain.is_cancelled() => {}
+                () = leave.cancelled() => return self.leave().await,
+                () = better.cancelled() => return self.leave().await,
             }
         }
+    }
+
+    async fn leave(&mut self) -> Result<std::convert::Infallible, Ended> {
+        // A brain that reads nothing more does not keep us.
+        let _ = timeout(LAST_WORDS, self.channel.close()).await;
+        Err(Ended::Left)
     }
 
     /// Sends sealed batches, in order, while the window has room.
     async fn fill_window(&mut self) -> Result<(), Ended> {
         while self.session.wants_batch() && self.courier.spool.status().last_sealed > self.sent {
+            if self.unacked.front().is_some_and(|first| !self.courier.oversize.may_be_accompanied(*first)) {
+                break;
+            }
             let Some(batch) = self.courier.spool.next_after(self.sent).await else { break };
+            let Fitting::Frame(frame) = self.courier.oversize.fit(&batch, &self.courier.spool).await else { continue };
+            let bytes = frame.len();
             self.sent = batch.seq;
             self.unacked.push_back(batch.seq);
-            let frame = frame(&batch, self.courier.oversize.room(&batch));
+            self.last_bytes = Some(bytes);
             self.feed(AgentInput::Batch { seq: batch.seq, frame }).await?;
         }
         Ok(())
@@ -114,6 +150,7 @@ impl Link<'_> {
         self.session.is_live()
             && self.acked >= self.courier.spool.status().last_sealed
             && self.courier.answers.is_empty()
+            && !self.courier.dispatcher.is_busy()
     }
 
     async fn take(&mut self, incoming: Incoming) -> Result<(), Ended> {
@@ -121,14 +158,16 @@ impl Link<'_> {
             Incoming::Text(text) => self.feed(AgentInput::Text(&text)).await,
             Incoming::Alive => self.feed(AgentInput::Alive).await,
             Incoming::Closed(code, reason) => {
-                self.note_refusal(code);
+                self.note_refusal(code).await;
                 Err(Ended::Closed(code, reason))
             }
+            Incoming::Refused(refusal) => Err(Ended::Refused(refusal)),
             Incoming::Broken(reason) => Err(Ended::Lost(reason)),
         }
     }
 
     async fn answer(&mut self, answer: Answer) -> Result<(), Ended> {
+        self.last_bytes = None;
         self.feed(AgentInput::Result(&answer.result)).await?;
         if answer.restart {
             self.channel.close().await;
@@ -138,10 +177,13 @@ impl Link<'_> {
     }
 
     async fn tick(&mut self) -> Result<(), Ended> {
+        let status = self.courier.spool.status();
+        let mut adapters = self.courier.health.said();
+        adapters.extend(status.trouble.map(|trouble| ("buffer".to_owned(), trouble)));
         let heartbeat = Heartbeat {
             ts: Some(now().to_string()),
-            buffer: Some(self.courier.spool.status().report),
-            adapters: Some(self.courier.health.said()),
+            buffer: Some(status.report).filter(|_| !self.courier.is_leftover),
+            adapters: Some(adapters),
         };
         self.feed(AgentInput::Tick(&heartbeat)).await
     }
@@ -151,6 +193,7 @@ impl Link<'_> {
             match output {
                 AgentOutput::Send(frame) => self.send(frame).await?,
                 AgentOutput::Acked(seq) => {
+                    self.courier.is_live.send_if_modified(|is_live| !std::mem::replace(is_live, true));
                     self.courier.spool.ack(seq).await;
                     self.sent = self.sent.max(seq);
                     self.acked = self.acked.max(seq);
@@ -173,7 +216,7 @@ impl Link<'_> {
             Ok(Err(broken)) => match timeout(LAST_WORDS, self.last_words()).await {
                 // A brain that closes says why; writing fails before that is read.
                 Ok(Some((code, reason))) => {
-                    self.note_refusal(code);
+                    self.note_refusal(code).await;
                     Err(Ended::Closed(code, reason))
                 }
                 _ => Err(Ended::Lost(broken.to_string())),
@@ -182,14 +225,14 @@ impl Link<'_> {
         }
     }
 
-    /// A close that says that a frame was wrong means, if any, the first of the batches in flight.
-    fn note_refusal(&mut self, code: Option<u16>) {
-        let Some(seq) = self.unacked.front().copied() else { return };
+    /// A close that says that a frame was wrong means one of the batches in flight, if there are any.
+    async fn note_refusal(&mut self, code: Option<u16>) {
+        let (Some(first), Some(last)) = (self.unacked.front().copied(), self.unacked.back().copied()) else { return };
         if code == Some(CloseCode::TooLarge.number()) {
-            tracing::error!(seq, "the brain found a batch too large");
-            self.courier.oversize.refused(seq);
+            let Courier { oversize, spool, .. } = &mut *self.courier;
+            oversize.refused(first, last, self.last_bytes.unwrap_or(0), self.last_bytes.is_some(), spool).await;
         } else if code == Some(CloseCode::Malformed.number()) {
-            tracing::error!(seq, "the brain found a batch malformed");
+            tracing::error!(seq = first, last, "the brain found a batch malformed");
         }
     }
 
@@ -197,7 +240,7 @@ impl Link<'_> {
         loop {
             match self.channel.receive().await {
                 Incoming::Closed(code, reason) => return Some((code, reason)),
-                Incoming::Broken(_) => return None,
+                Incoming::Broken(_) | Incoming::Refused(_) => return None,
                 Incoming::Text(_) | Incoming::Alive => {}
             }
         }

@@ -1,16 +1,25 @@
 //! The connection to the brain: made, lost, and made again, for as long as the agent runs.
 //!
 //! The brain being away disturbs nothing: events go on into the buffer, and are delivered when it is back. `transport` is the
-//! seam that carries frames (`websocket` now), `link` drives one connection, this file decides what to do when it ends.
+//! seam that carries frames (`websocket`, or `longpoll` where that does not get through; `ways` chooses), `link` drives one
+//! connection, this file decides what to do when it ends.
 
 mod backoff;
+mod dial;
 mod endpoint;
 mod link;
+mod longpoll;
+mod outdated;
 mod oversize;
+mod proxy;
+mod tls;
 mod token;
 mod transport;
+mod ways;
 mod websocket;
 
+use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use taskplane_protocol::close::{Reconnect, reconnect};
@@ -19,56 +28,76 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use backoff::ReconnectTimes;
+pub use dial::DialerError;
 pub use endpoint::{Endpoint, EndpointError};
+pub use proxy::{ProxySettings, ProxySettingsError};
+pub use tls::{ClientCertificate, TlsOptions, TlsOptionsError};
 pub use token::{Token, TokenError, TokenSource};
 
 use backoff::{Backoff, dice};
+pub(crate) use dial::Dialer;
 pub(crate) use link::Courier;
-use link::{Ended, drive};
+use link::{Ended, Wishes, drive};
+pub(crate) use outdated::Outdated;
 pub(crate) use oversize::Oversize;
-use transport::{ConnectError, Transport};
-use websocket::WebSocketTransport;
+use transport::{Channel, ConnectError, Refusal};
+use ways::Way;
+pub(crate) use ways::Ways;
 
 /// How long the agent tries to deliver what is left when it stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Keeps a connection to the brain.
+/// What all connections of an agent have in common.
+pub(crate) struct Brain {
+    pub(crate) url: String,
+    pub(crate) ways: Arc<Ways>,
+    pub(crate) token: TokenSource,
+    pub(crate) times: ReconnectTimes,
+    pub(crate) outdated: Outdated,
+    /// Counts the brain's wishes to begin anew.
+    pub(crate) restarts: watch::Sender<u64>,
+}
+
+/// Keeps a connection to the brain, for one stream.
 pub(crate) struct Connection {
-    transport: Box<dyn Transport>,
-    brain: String,
-    token: TokenSource,
-    times: ReconnectTimes,
+    brain: Arc<Brain>,
     backoff: Backoff,
     courier: Courier,
-    /// Counts the brain's wishes to begin anew.
-    restarts: watch::Sender<u64>,
     /// The last reason that was said; a brain that is away for a night is not said every minute.
     said: Option<String>,
+}
+
+/// When to end.
+#[derive(Clone, Copy)]
+struct Orders<'a> {
+    /// As soon as everything is delivered.
+    drain: &'a CancellationToken,
+    /// In the middle of a connection.
+    leave: &'a CancellationToken,
+    /// Between two connections.
+    give_up: &'a CancellationToken,
 }
 
 /// What to do after an attempt.
 enum Next {
     /// Try again at once.
     Now,
+    /// Go on with this channel.
+    With(Box<dyn Channel>),
     /// Try again after so long.
     After(Duration),
     /// Try again when the token is another one.
     WhenTokenIsNot(Token),
     /// Never try again.
     Never,
+    /// Everything is delivered.
+    Done,
 }
 
 impl Connection {
-    pub(crate) fn new(
-        endpoint: Endpoint,
-        token: TokenSource,
-        times: ReconnectTimes,
-        courier: Courier,
-        restarts: watch::Sender<u64>,
-    ) -> Self {
-        let (brain, backoff) = (endpoint.to_string(), Backoff::new(&times));
-        let transport = Box::new(WebSocketTransport::new(endpoint));
-        Self { transport, brain, token, times, backoff, courier, restarts, said: None }
+    pub(crate) fn new(brain: Arc<Brain>, courier: Courier) -> Self {
+        let backoff = Backoff::new(&brain.times);
+        Self { brain, backoff, courier, said: None }
     }
 
     /// Delivers until `stop`, and then for at most two seconds what is left.
@@ -77,70 +106,103 @@ impl Connection {
             stop.cancelled().await;
             sleep(DRAIN).await;
         };
+        let never = CancellationToken::new();
+        let orders = Orders { drain: &stop, leave: &never, give_up: &stop };
         tokio::select! {
-            () = self.keep_connected(&stop) => {}
+            _ = self.keep_connected(orders) => {}
             () = limit => tracing::info!("stopped before everything was delivered; the rest is in the buffer"),
         }
     }
 
-    async fn keep_connected(&mut self, stop: &CancellationToken) {
+    /// Delivers what there is, until `stop`. True when the brain has all of it.
+    pub(crate) async fn deliver_rest(mut self, stop: &CancellationToken) -> bool {
+        let drain = CancellationToken::new();
+        drain.cancel();
+        self.keep_connected(Orders { drain: &drain, leave: stop, give_up: stop }).await
+    }
+
+    /// True when everything was delivered.
+    async fn keep_connected(&mut self, orders: Orders<'_>) -> bool {
+        let mut found = None;
         loop {
-            let next = self.connect_once(stop).await;
-            if stop.is_cancelled() {
-                return;
+            let next = self.connect_once(found.take(), orders).await;
+            if let Next::Done = next {
+                return true;
+            }
+            if orders.give_up.is_cancelled() {
+                return false;
             }
             tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.wait(next) => {}
+                () = orders.give_up.cancelled() => return false,
+                channel = self.wait(next) => found = channel,
             }
         }
     }
 
-    async fn wait(&self, next: Next) {
+    /// Waits for the next attempt, which may have a channel already.
+    async fn wait(&self, next: Next) -> Option<Box<dyn Channel>> {
         match next {
             Next::Now => {}
+            Next::With(channel) => return Some(channel),
             Next::After(wait) => sleep(wait).await,
-            Next::WhenTokenIsNot(old) if self.token.can_change() => loop {
-                sleep(self.times.token_check).await;
-                if self.token.read().is_ok_and(|token| token != old) {
+            Next::WhenTokenIsNot(old) if self.brain.token.can_change() => loop {
+                sleep(self.brain.times.token_check).await;
+                if self.brain.token.read().is_ok_and(|token| token != old) {
                     tracing::info!("the token has changed: connecting again");
-                    return;
+                    break;
                 }
             },
-            Next::WhenTokenIsNot(_) | Next::Never => std::future::pending().await,
+            Next::WhenTokenIsNot(_) | Next::Never | Next::Done => pending().await,
         }
+        None
     }
 
     /// One attempt to connect and, where it succeeds, the whole life of the connection.
-    async fn connect_once(&mut self, stop: &CancellationToken) -> Next {
-        let token = match self.token.read() {
+    async fn connect_once(&mut self, found: Option<Box<dyn Channel>>, orders: Orders<'_>) -> Next {
+        if self.brain.outdated.is_known() {
+            return self.outdated();
+        }
+        let brain = Arc::clone(&self.brain);
+        let token = match brain.token.read() {
             Ok(token) => token,
             Err(error) => {
                 self.say(&error.to_string(), "not connected");
-                return Next::After(self.times.token_check);
+                return Next::After(brain.times.token_check);
             }
         };
-        let connecting = timeout(self.times.connect, self.transport.connect(&token)).await;
-        let mut channel = match connecting {
-            Ok(Ok(channel)) => channel,
-            Ok(Err(ConnectError::Refused)) => {
-                self.say(
-                    "the brain refused the token: create a new one for this agent on the brain, and give it to the agent",
-                    "not connected",
-                );
-                return Next::After(self.times.refused.mul_f64(1.0 + dice()));
+        let (way, mut channel) = match found {
+            Some(channel) => (Way::WebSocket, channel),
+            None => {
+                let way = brain.ways.next();
+                match timeout(brain.times.connect, brain.ways.connect(way, &token)).await {
+                    Ok(Ok(channel)) => (way, channel),
+                    Ok(Err(ConnectError::Refused(refusal))) => return self.refused(&refusal),
+                    Ok(Err(error)) => return self.failed(&error.to_string()),
+                    Err(_) => {
+                        brain.ways.does_not_work(way);
+                        return self.failed("the brain did not answer in time");
+                    }
+                }
             }
-            Ok(Err(ConnectError::Failed(reason))) => return self.failed(&reason),
-            Err(_) => return self.failed("the brain did not answer in time"),
         };
-        tracing::info!(brain = self.brain, "connected");
-        self.said = None;
+        tracing::info!(brain = brain.url, ?way, "connected");
         let began = Instant::now();
-        let ended = drive(channel.as_mut(), &mut self.courier, stop).await;
-        if began.elapsed() >= self.times.healthy_after {
+        let mut search = (way == Way::LongPoll)
+            .then(|| brain.ways.look_for_websocket(token.clone(), brain.times.websocket_check, brain.times.connect));
+        let never = CancellationToken::new();
+        let better = search.as_ref().map_or(&never, |search| &search.is_over);
+        let wishes = Wishes { drain: orders.drain, leave: orders.leave, better };
+        let (ended, was_live) = drive(channel.as_mut(), &mut self.courier, wishes).await;
+        if was_live {
+            brain.ways.works(way);
+            self.said = None;
+        } else if let Ended::Lost(_) = ended {
+            brain.ways.does_not_work(way);
+        }
+        if was_live && began.elapsed() >= brain.times.healthy_after {
             self.backoff.reset();
         }
-        self.after(ended, token)
+        self.after(ended, token, search.as_mut().and_then(ways::Search::found))
     }
 
     fn failed(&mut self, reason: &str) -> Next {
@@ -148,14 +210,34 @@ impl Connection {
         Next::After(self.backoff.next(dice()))
     }
 
-    fn after(&mut self, ended: Ended, token: Token) -> Next {
+    fn refused(&mut self, refusal: &Refusal) -> Next {
+        self.say(&refusal.to_string(), "not connected");
+        Next::After(match refusal {
+            Refusal::Token => self.brain.times.refused.mul_f64(1.0 + dice()),
+            Refusal::Busy(asked) => self.backoff.next_busy(*asked, dice()),
+        })
+    }
+
+    fn outdated(&mut self) -> Next {
+        let file = self.brain.outdated.file().display().to_string();
+        tracing::error!(
+            brain = self.brain.url,
+            "the brain speaks another version of the protocol than this agent, which stays away: upgrade the agent. If it was \
+             the brain that changed, remove {file} and start the agent again. Events are kept in the buffer"
+        );
+        Next::Never
+    }
+
+    fn after(&mut self, ended: Ended, token: Token, found: Option<Box<dyn Channel>>) -> Next {
         let (code, reason) = match ended {
-            Ended::Drained => return Next::Never,
+            Ended::Drained => return Next::Done,
+            Ended::Left => return found.map_or(Next::Now, Next::With),
             Ended::Restart => {
                 tracing::info!("beginning anew, as the brain asked");
-                self.restarts.send_modify(|count| *count += 1);
+                self.brain.restarts.send_modify(|count| *count += 1);
                 return Next::Now;
             }
+            Ended::Refused(refusal) => return self.refused(&refusal),
             Ended::Lost(reason) => (None, reason),
             Ended::Closed(code, reason) => (code, reason),
         };
@@ -167,19 +249,20 @@ impl Connection {
             Reconnect::LongBackoff => {
                 tracing::warn!(?code, reason, "disconnected; connecting again after a while");
                 // The whole of the longest wait, and apart from others who were told the same.
-                Next::After(self.times.max.mul_f64(1.0 + dice() / 2.0))
+                Next::After(self.backoff.next_busy(None, dice()))
             }
             Reconnect::StopUntilUpgraded => {
-                tracing::warn!(
-                    reason,
-                    "the brain speaks another version of the protocol: upgrade this agent. Events are kept in the buffer"
-                );
-                Next::Never
+                tracing::error!(reason, "the brain does not speak with this version of the agent");
+                if let Err(error) = self.brain.outdated.remember() {
+                    tracing::warn!(%error, "this could not be written down: the agent will try again when it is restarted");
+                }
+                self.outdated()
             }
             Reconnect::StopUntilTokenChanges => {
-                tracing::warn!(
+                let reason = if reason.is_empty() { "the token was revoked" } else { reason.as_str() };
+                tracing::error!(
                     reason,
-                    "the token was revoked: give this agent another one. Events are kept in the buffer"
+                    "the brain does not accept the token any more: give this agent another one. Events are kept in the buffer"
                 );
                 Next::WhenTokenIsNot(token)
             }
@@ -191,7 +274,7 @@ impl Connection {
         if self.said.as_deref() == Some(reason) {
             tracing::debug!(reason, "{what}");
         } else {
-            tracing::warn!(brain = self.brain, reason, "{what}");
+            tracing::warn!(brain = self.brain.url, reason, "{what}");
             self.said = Some(reason.to_owned());
         }
     }

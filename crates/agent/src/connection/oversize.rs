@@ -1,49 +1,87 @@
 //! The frame of a batch, and what is done when the brain finds one too large.
 //!
-//! Our batches are a small part of what the protocol allows, but a brain may be configured to take less. A batch keeps its
-//! number and its events; what is cut, with a marker, are the largest values in it, more with each refusal. The batch in the
-//! buffer does not change.
+//! Our batches are a small part of what the protocol allows, but a brain may be configured to take less. It closes with 1009
+//! and does not say at which frame, so after that batches go one at a time until it is known. What was refused is split, down
+//! to single events; of a single event values are cut, with a marker; and one that is refused even so is dropped and counted,
+//! since everything behind it would wait for ever.
+//!
+//! From a refusal we know that a frame so long is never taken, and therefore was never stored: that is what makes it safe to
+//! split batches that are too long before they are refused as well.
 
 use serde_json::{Map, Value};
-use taskplane_protocol::limits::SEAL_BYTES;
 
-use crate::buffer::SealedBatch;
+use crate::buffer::{SealedBatch, Spool};
 
 /// What stands for a value that was cut.
 const CUT: &str = "<cut size>";
 /// Fields that are cut, the most talkative first.
 const CUTTABLE: &[&str] =
     &["traceback", "result_redacted", "kwargs_redacted", "args_redacted", "exception_message", "queues", "exception"];
+/// What is left, beside markers, of an event that is too large with all of these cut.
+const ESSENTIAL: &[&str] = &["event_type", "ts", "engine", "task_id", "worker", "queue", "schedule_id"];
+/// Batches are never made shorter than this, in bytes; a brain that takes less is not one.
+const SMALLEST_BATCH: usize = 1 << 10;
 
-/// Which batch was refused, and how often.
+/// What is known of the length of frames that the brain takes.
 #[derive(Debug, Default)]
 pub(crate) struct Oversize {
-    seq: u64,
-    refusals: u32,
+    /// The shortest frame that it refused, in bytes.
+    limit: Option<usize>,
+    /// One of the batches up to this number was refused, and it is not known which.
+    suspect: u64,
+}
+
+/// What can be sent of a batch.
+pub(super) enum Fitting {
+    /// Its frame.
+    Frame(String),
+    /// It was split or dropped; there may be another one after the same number.
+    Changed,
 }
 
 impl Oversize {
-    /// The brain closed the connection over a frame that was too large while `seq` was the first batch in flight.
-    pub(super) fn refused(&mut self, seq: u64) {
-        if self.seq == seq {
-            self.refusals += 1;
+    /// The brain refused a frame while the batches `first` to `last` were in flight, the last of them in a frame of `bytes`.
+    /// `is_sure` when nothing but that frame can be meant.
+    pub(super) async fn refused(&mut self, first: u64, last: u64, bytes: usize, is_sure: bool, spool: &Spool) {
+        if is_sure && first == last {
+            tracing::error!(seq = last, bytes, "the brain found a batch too large: it is split, or shortened");
+            self.limit = Some(self.limit.unwrap_or(usize::MAX).min(bytes));
+            self.suspect = 0;
+            spool.seal_below((bytes / 2).max(SMALLEST_BATCH)).await;
         } else {
-            *self = Self { seq, refusals: 1 };
+            tracing::error!(seq = first, last, "the brain found a batch too large: sending one at a time to see which");
+            self.suspect = self.suspect.max(last);
         }
     }
 
-    /// How many bytes each event of `batch` may take; `None` when nothing is to be cut.
-    ///
-    /// The first refusal cuts nothing: what was meant may have been a later batch, with this one being stored meanwhile.
-    pub(super) fn room(&self, batch: &SealedBatch) -> Option<usize> {
-        let level = self.refusals.checked_sub(2).filter(|_| self.seq == batch.seq)?;
-        let whole = SEAL_BYTES.checked_shr(1 + 2 * level).unwrap_or(0);
-        Some(whole / batch.events().len().max(1))
+    /// True when others may be in flight together with a batch of this number.
+    pub(super) fn may_be_accompanied(&self, seq: u64) -> bool {
+        seq > self.suspect
+    }
+
+    /// Makes the batch fit, as far as the brain's limit is known. The brain must have said on this connection that it does
+    /// not have the batch.
+    pub(super) async fn fit(&self, batch: &SealedBatch, spool: &Spool) -> Fitting {
+        let whole = frame(batch, None);
+        let Some(limit) = self.limit.filter(|limit| whole.len() >= *limit) else { return Fitting::Frame(whole) };
+        if batch.events().len() > 1 && spool.split(batch.seq).await {
+            return Fitting::Changed;
+        }
+        let cut = frame(batch, Some(limit / 2 / batch.events().len().max(1)));
+        if cut.len() < limit {
+            return Fitting::Frame(cut);
+        }
+        // A batch of several that cannot be split, because the disk refuses, waits.
+        if batch.events().len() > 1 {
+            return Fitting::Frame(whole);
+        }
+        spool.give_up(batch.seq).await;
+        Fitting::Changed
     }
 }
 
-/// The frame of a batch: the same bytes each time it is sent with the same room.
-pub(super) fn frame(batch: &SealedBatch, room: Option<usize>) -> String {
+/// The frame of a batch: the same bytes each time it is sent with the same room for each event.
+fn frame(batch: &SealedBatch, room: Option<usize>) -> String {
     let mut frame = format!(r#"{{"type":"event_batch","seq":{},"events":["#, batch.seq).into_bytes();
     frame.reserve(batch.bytes() + batch.events().len() + 2);
     for (index, event) in batch.events().enumerate() {
@@ -69,61 +107,92 @@ fn shortened(event: &[u8], room: usize) -> Option<Vec<u8>> {
         *value = if value.is_array() && *field == "queues" { Value::Array(Vec::new()) } else { CUT.into() };
         text = serde_json::to_vec(&fields).ok()?;
         if text.len() <= room {
-            break;
+            return Some(text);
         }
     }
-    (!text.is_empty() && text.len() < event.len()).then_some(text)
+    fields.retain(|name, value| ESSENTIAL.contains(&name.as_str()) || *value == CUT);
+    text = serde_json::to_vec(&fields).unwrap_or(text);
+    (text.len() < event.len()).then_some(text)
 }
 
 #[cfg(test)]
 mod tests {
     use taskplane_model::Timestamp;
+    use tempfile::TempDir;
 
     use super::*;
     use crate::buffer::{Buffer, BufferOptions};
 
-    fn batch_of(events: &[&str]) -> SealedBatch {
+    fn spool_of(events: &[&str]) -> (TempDir, Spool) {
         let dir = tempfile::tempdir().expect("dir");
         let mut buffer = Buffer::open(dir.path(), BufferOptions::default()).expect("opens");
         events.iter().for_each(|event| buffer.append(Timestamp(0), event.as_bytes()));
         buffer.seal();
-        buffer.next_after(0).expect("a batch")
+        (dir, Spool::new(buffer))
     }
 
-    #[test]
-    fn a_batch_is_sent_as_it_is_until_it_was_refused_twice() {
-        let batch = batch_of(&[r#"{"event_type":"task_sent"}"#, r#"{"event_type":"task_failed"}"#]);
-        let whole =
-            r#"{"type":"event_batch","seq":1,"events":[{"event_type":"task_sent"},{"event_type":"task_failed"}]}"#;
-        let mut oversize = Oversize::default();
-        for _ in 0..2 {
-            assert_eq!(oversize.room(&batch), None);
-            assert_eq!(frame(&batch, oversize.room(&batch)), whole);
-            oversize.refused(1);
+    async fn refusal(oversize: &mut Oversize, seq: u64, bytes: usize, spool: &Spool) {
+        oversize.refused(seq, seq, bytes, true, spool).await;
+    }
+
+    /// The frames that are sent, with the brain taking each of them.
+    async fn sent(oversize: &Oversize, spool: &Spool) -> Vec<String> {
+        let (mut after, mut frames) = (0, Vec::new());
+        while let Some(batch) = spool.next_after(after).await {
+            if let Fitting::Frame(frame) = oversize.fit(&batch, spool).await {
+                after = batch.seq;
+                frames.push(frame);
+            }
         }
-        assert_eq!(oversize.room(&batch), Some(SEAL_BYTES / 4));
-        oversize.refused(1);
-        assert_eq!(oversize.room(&batch), Some(SEAL_BYTES / 16));
-        (0..40).for_each(|_| oversize.refused(1));
-        assert_eq!(oversize.room(&batch), Some(0));
-        oversize.refused(2);
-        assert_eq!(oversize.room(&batch), None);
+        frames
     }
 
-    #[test]
-    fn the_most_talkative_values_are_cut_and_the_event_stays() {
-        let long = "x".repeat(5000);
-        let event =
-            format!(r#"{{"args_redacted":["{long}"],"event_type":"task_failed","task_id":"t","traceback":"{long}"}}"#);
-        let batch = batch_of(&[&event, r#"{"event_type":"task_sent"}"#]);
-        let parsed = |room| serde_json::from_str::<Value>(&frame(&batch, Some(room))).expect("JSON");
-        let once = parsed(6000);
-        assert_eq!(
-            (&once["events"][0]["traceback"], &once["events"][0]["args_redacted"][0]),
-            (&CUT.into(), &long.into())
+    #[tokio::test]
+    async fn a_batch_is_split_until_it_is_shorter_than_what_was_refused() {
+        let events: Vec<String> = (0..8).map(|n| format!(r#"{{"event_type":"task_sent","task_id":"t{n}"}}"#)).collect();
+        let (_dir, spool) = spool_of(&events.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut oversize = Oversize::default();
+        let whole = sent(&oversize, &spool).await;
+        assert_eq!((whole.len(), &whole[0][..30]), (1, r#"{"type":"event_batch","seq":1,"#));
+        refusal(&mut oversize, 1, 200, &spool).await;
+        let frames = sent(&oversize, &spool).await;
+        assert_eq!(frames.len(), 4);
+        assert!(frames.iter().all(|frame| frame.len() < 200), "{frames:?}");
+        let text = frames.concat();
+        assert!(events.iter().all(|event| text.matches(event).count() == 1));
+    }
+
+    #[tokio::test]
+    async fn the_most_talkative_values_of_a_single_event_are_cut_and_the_event_stays() {
+        let event = format!(
+            r#"{{"args_redacted":["{}"],"event_type":"task_failed","name":"{}","task_id":"t","traceback":"{}"}}"#,
+            "x".repeat(2000),
+            "n".repeat(300),
+            "x".repeat(8000)
         );
-        let twice = parsed(100);
-        assert_eq!((&twice["events"][0]["args_redacted"], &twice["events"][0]["task_id"]), (&CUT.into(), &"t".into()));
-        assert_eq!(twice["events"][1], serde_json::json!({"event_type": "task_sent"}));
+        let (_dir, spool) = spool_of(&[&event]);
+        let mut oversize = Oversize::default();
+        let mut seen = Vec::new();
+        for limit in [10_400, 1000, 500] {
+            refusal(&mut oversize, 1, limit, &spool).await;
+            let frame: Value = serde_json::from_str(&sent(&oversize, &spool).await[0]).expect("JSON");
+            let event = &frame["events"][0];
+            assert_eq!((&event["task_id"], &event["event_type"]), (&"t".into(), &"task_failed".into()));
+            seen.push([event["traceback"] == CUT, event["args_redacted"] == CUT, event["name"].is_null()]);
+        }
+        assert_eq!(seen, [[true, false, false], [true, true, false], [true, true, true]]);
+        refusal(&mut oversize, 1, 60, &spool).await;
+        assert!(sent(&oversize, &spool).await.is_empty());
+        assert_eq!((spool.status().report.events, spool.status().report.dropped), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn after_a_refusal_that_may_mean_several_they_go_one_at_a_time() {
+        let (_dir, spool) = spool_of(&["{}"]);
+        let mut oversize = Oversize::default();
+        oversize.refused(3, 5, 100, true, &spool).await;
+        oversize.refused(4, 4, 100, false, &spool).await;
+        assert_eq!([3, 5, 6].map(|seq| oversize.may_be_accompanied(seq)), [false, false, true]);
+        assert_eq!(oversize.limit, None);
     }
 }

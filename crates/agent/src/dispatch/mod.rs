@@ -9,6 +9,7 @@ mod memory;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use args::Args;
 use memory::{Memory, Seen};
 
 /// Most commands in progress; more are refused with `busy`.
-pub(crate) const MAX_IN_PROGRESS: usize = 16;
+pub const MAX_IN_PROGRESS: usize = 16;
 /// How long an engine has for one task or queue.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a whole `bulk_retry` has.
@@ -34,20 +35,39 @@ const BULK_PAUSE: Duration = Duration::from_millis(1);
 
 /// An answer to send.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) result: CommandResult,
+pub struct Answer {
+    /// What to send.
+    pub result: CommandResult,
     /// When it was sent, the agent begins anew.
-    pub(crate) restart: bool,
+    pub restart: bool,
 }
 
 /// Executes commands. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Dispatcher {
+pub struct Dispatcher {
     engines: Arc<[Arc<dyn Engine>]>,
     redactor: Arc<Redactor>,
     memory: Arc<Mutex<Memory>>,
     slots: Arc<Semaphore>,
     answers: mpsc::Sender<Answer>,
+    /// Commands in progress whose answers come out of there.
+    owed: Arc<AtomicUsize>,
+}
+
+/// Counts an answer that is owed, whatever becomes of it.
+struct Owed(Arc<AtomicUsize>);
+
+impl Owed {
+    fn one_more(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// What came of a command: the result and a message, or why not.
@@ -55,15 +75,27 @@ type Outcome = Result<(Value, Option<String>), CommandError>;
 
 impl Dispatcher {
     /// A dispatcher to `engines`, and where its answers come out.
-    pub(crate) fn new(engines: Arc<[Arc<dyn Engine>]>, redactor: Arc<Redactor>) -> (Self, mpsc::Receiver<Answer>) {
+    pub fn new(engines: Arc<[Arc<dyn Engine>]>, redactor: Arc<Redactor>) -> (Self, mpsc::Receiver<Answer>) {
         // An answer a slot, and room for refusals and repetitions, which nobody waits for.
         let (answers, receiver) = mpsc::channel(4 * MAX_IN_PROGRESS);
         let slots = Arc::new(Semaphore::new(MAX_IN_PROGRESS));
-        (Self { engines, redactor, memory: Arc::default(), slots, answers }, receiver)
+        (Self { engines, redactor, memory: Arc::default(), slots, answers, owed: Arc::default() }, receiver)
+    }
+
+    /// Another one for another connection: what was seen by one was seen by both, and each answer comes out where its command
+    /// came in.
+    pub fn sibling(&self) -> (Self, mpsc::Receiver<Answer>) {
+        let (answers, receiver) = mpsc::channel(4 * MAX_IN_PROGRESS);
+        (Self { answers, owed: Arc::default(), ..self.clone() }, receiver)
+    }
+
+    /// True while answers will still come out.
+    pub fn is_busy(&self) -> bool {
+        self.owed.load(Ordering::Acquire) > 0
     }
 
     /// Takes a command. Returns at once; the answer comes out of the receiver.
-    pub(crate) fn accept(&self, command: Command) {
+    pub fn accept(&self, command: Command) {
         match self.memory().seen(&command.cmd_id) {
             Seen::Never => {}
             Seen::InProgress => return,
@@ -82,6 +114,7 @@ impl Dispatcher {
         };
         self.memory().begin(&command.cmd_id);
         let this = self.clone();
+        let owed = Owed::one_more(&self.owed);
         tokio::spawn(async move {
             let (cmd_id, cmd) = (command.cmd_id.clone(), command.cmd.clone());
             let outcome = this.execute(&command).await;
@@ -90,6 +123,7 @@ impl Dispatcher {
             this.memory().answer(&result);
             drop(slot);
             let _ = this.answers.send(Answer { result, restart: false }).await;
+            drop(owed);
         });
     }
 

@@ -144,6 +144,20 @@ async fn a_command_that_comes_again_is_answered_again_and_not_done_again() {
 }
 
 #[tokio::test]
+async fn siblings_share_what_they_have_seen_and_each_answers_what_it_was_asked() {
+    let mut bench = bench();
+    let (sibling, mut answers) = bench.dispatcher.sibling();
+    sibling.accept(Command { cmd_id: "c".into(), cmd: "retry_task".into(), args: json!({"task_id": "wait"}) });
+    bench.command("c", "retry_task", json!({"task_id": "wait"}));
+    assert_eq!((sibling.is_busy(), bench.dispatcher.is_busy()), (true, false));
+    bench.engine.go_on.notify_one();
+    let answer = answers.recv().await.expect("an answer").result;
+    bench.command("c", "retry_task", json!({"task_id": "wait"}));
+    assert_eq!(bench.answer().await, answer);
+    assert_eq!(bench.engine.calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn only_the_first_restart_restarts() {
     let mut bench = bench();
     bench.command("c", "restart_agent", json!({}));

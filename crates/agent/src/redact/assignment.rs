@@ -18,11 +18,15 @@ pub(super) fn secret_values(text: &str, keys: &SecretKeys) -> Vec<Range<usize>> 
         if text[at..].starts_with(':') && names_an_error(&subject) {
             continue;
         }
-        let Some(value) = value_after(text, at, &subject) else { continue };
-        from = value.end.max(from);
-        if !text[value.clone()].starts_with(REDACTED) {
-            found.push(value);
+        let Some(start) = value_start(text, at) else { continue };
+        if text[start..].starts_with(REDACTED) {
+            // Behind what was hidden before, another value may be named: `token=<redacted>&password=x`.
+            from = start + REDACTED.len();
+            continue;
         }
+        let value = value_at(text, start, &subject);
+        from = value.end.max(from);
+        found.push(value);
     }
     found
 }
@@ -58,14 +62,16 @@ fn names_an_error(key: &str) -> bool {
     ["error", "exception", "warning"].iter().any(|end| key.ends_with(end))
 }
 
-/// Where the value behind the separator at `at` is; `None` when nothing stands there.
-fn value_after(text: &str, at: usize, key: &str) -> Option<Range<usize>> {
+/// Where the value behind the separator at `at` begins; `None` when nothing stands there.
+fn value_start(text: &str, at: usize) -> Option<usize> {
     let start = skip(text, skip(text, at, &['=', ':', '>']), &[' ', '\t']);
-    if start == text.len() || text[start..].starts_with(['\n', '\r']) {
-        return None;
-    }
+    (start < text.len() && !text[start..].starts_with(['\n', '\r'])).then_some(start)
+}
+
+/// The value of `key` that begins at `start`.
+fn value_at(text: &str, start: usize, key: &str) -> Range<usize> {
     if key.to_ascii_lowercase().contains("cookie") && !text[start..].starts_with(['"', '\'', '\\']) {
-        return Some(start..end_of_line(text, start));
+        return start..end_of_line(text, start);
     }
     let mut end = value_end(text, start);
     // `token: str = 'abc'` has the value behind the second separator.
@@ -73,7 +79,7 @@ fn value_after(text: &str, at: usize, key: &str) -> Option<Range<usize>> {
     if text[next..].starts_with('=') {
         end = value_end(text, skip(text, skip(text, next, &['=', '>']), &[' ', '\t']));
     }
-    Some(start..end)
+    start..end
 }
 
 fn skip(text: &str, from: usize, what: &[char]) -> usize {
@@ -158,6 +164,7 @@ mod tests {
             (":secret => \"a b\"", "\"a b\""),
             ("environ['API_KEY'] = 'a b'", "'a b'"),
             ("password = 'never closed", "'never closed"),
+            ("token=<redacted>&password=hunter2", "hunter2"),
         ] {
             assert_eq!(hidden(text), [value], "{text}");
         }

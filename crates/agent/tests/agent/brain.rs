@@ -43,6 +43,10 @@ impl ScriptedBrain {
         format!("ws://{}", self.listener.local_addr().expect("address"))
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.listener.local_addr().expect("address").port()
+    }
+
     /// Waits for a connection and takes it.
     #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
     pub(crate) async fn visit(&self) -> Visit {
@@ -68,13 +72,18 @@ impl ScriptedBrain {
 
     /// Waits for a connection and refuses its token.
     pub(crate) async fn refuse(&self) {
+        self.answer("401 Unauthorized", "WWW-Authenticate: Bearer\r\n").await;
+    }
+
+    /// Waits for a connection and answers its request with a status, and headers that end each in a line break.
+    pub(crate) async fn answer(&self, status: &str, headers: &str) {
         let (mut stream, _) = soon(self.listener.accept()).await.expect("accepts");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(soon(stream.read_u8()).await.expect("a request"));
         }
-        let refusal = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 0\r\n\r\n";
-        stream.write_all(refusal.as_bytes()).await.expect("writes");
+        let answer = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await.expect("writes");
     }
 
     /// True when nobody comes for a while.

@@ -1,7 +1,8 @@
 //! What the agent does when the brain refuses it or closes the connection.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use taskplane_agent::AgentConfig;
 use taskplane_agent::connection::TokenSource;
 
 use crate::brain::{ScriptedBrain, task_ids};
@@ -29,7 +30,7 @@ async fn most_closes_are_followed_by_another_connection() {
     let dir = tempfile::tempdir().expect("dir");
     let brain = ScriptedBrain::start().await;
     let agent = start(config(&brain.url(), dir.path()));
-    for code in [1000, 1001, 1009, 1013, 4000, 4008, 4009, 4999] {
+    for code in [1000, 1001, 1007, 1009, 1013, 4000, 4008, 4009, 4999] {
         brain.welcome(0).await.close(code).await;
     }
     brain.welcome(0).await;
@@ -47,11 +48,69 @@ async fn another_version_of_the_protocol_is_not_tried_again_but_observation_goes
     assert!(agent.is_running());
     agent.stop().await;
 
-    let upgraded = start(config(&brain.url(), dir.path()));
+    let same = start(config(&brain.url(), dir.path()));
+    same.sees_tasks(3000, 3001).await;
+    assert!(brain.is_left_alone_for(A_WHILE).await, "a restart changes nothing");
+    same.stop().await;
+
+    let upgraded = start(AgentConfig { version: "99.0.0".into(), ..config(&brain.url(), dir.path()) });
     let mut visit = brain.welcome(0).await;
-    let arrived: Vec<String> = visit.batches_of(3000).await.iter().flat_map(|(_, text)| task_ids(text)).collect();
-    assert_eq!(arrived, ids(0, 3000));
+    let arrived: Vec<String> = visit.batches_of(3001).await.iter().flat_map(|(_, text)| task_ids(text)).collect();
+    assert_eq!(arrived, ids(0, 3001));
     upgraded.stop().await;
+}
+
+#[tokio::test]
+async fn another_brain_may_speak_with_a_version_that_one_refused() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (brain, other) = (ScriptedBrain::start().await, ScriptedBrain::start().await);
+    let agent = start(config(&brain.url(), dir.path()));
+    brain.visit().await.close(4001).await;
+    assert!(brain.is_left_alone_for(A_WHILE).await);
+    agent.stop().await;
+    let agent = start(config(&other.url(), dir.path()));
+    other.welcome(0).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_brain_that_asks_for_room_gets_it() {
+    for code in [1013, 4009] {
+        let dir = tempfile::tempdir().expect("dir");
+        let brain = ScriptedBrain::start().await;
+        let mut config = config(&brain.url(), dir.path());
+        config.reconnect.max = A_WHILE;
+        let agent = start(config);
+        brain.welcome(0).await.close(code).await;
+        assert!(brain.is_left_alone_for(A_WHILE * 9 / 10).await, "{code}");
+        brain.welcome(0).await;
+        agent.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_brain_that_says_when_to_come_back_is_obeyed() {
+    let dir = tempfile::tempdir().expect("dir");
+    let brain = ScriptedBrain::start().await;
+    let agent = start(config(&brain.url(), dir.path()));
+    brain.answer("429 Too Many Requests", "Retry-After: 1\r\n").await;
+    let began = Instant::now();
+    brain.welcome(0).await;
+    assert!(began.elapsed() >= Duration::from_millis(950), "{:?}", began.elapsed());
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_called_malformed_comes_again() {
+    let dir = tempfile::tempdir().expect("dir");
+    let brain = ScriptedBrain::start().await;
+    let agent = start(config(&brain.url(), dir.path()));
+    let mut visit = brain.welcome(0).await;
+    agent.sees_tasks(0, 1).await;
+    let batch = visit.batch().await;
+    visit.close(1007).await;
+    assert_eq!(brain.welcome(0).await.batch().await, batch);
+    agent.stop().await;
 }
 
 #[tokio::test]

@@ -80,6 +80,8 @@ pub(crate) fn config(url: &str, data_dir: &Path) -> AgentConfig {
         refused: millis(20),
         token_check: millis(20),
         connect: Duration::from_secs(5),
+        websocket_check: millis(300),
+        leftover_check: millis(20),
     };
     let token = TokenSource::Literal("tp_test".into());
     AgentConfig { reconnect, ..AgentConfig::new(url, token, "worker-1", data_dir) }
@@ -115,6 +117,19 @@ impl RunningAgent {
             let observation = Observation { engine: "celery", ts, subject: Subject::Task(Box::new(task)) };
             soon(self.script.send(observation)).await.expect("the engine observes");
         }
+    }
+
+    /// Lets the engine see task `n` fail, with a traceback of so many bytes.
+    pub(crate) async fn sees_a_failure(&self, n: usize, traceback: usize) {
+        let task = TaskObservation {
+            kind: TaskEventKind::Failed,
+            task_id: format!("t{n}"),
+            traceback: Some("line\n".repeat(traceback / 5)),
+            ..TaskObservation::default()
+        };
+        let ts = Timestamp(1_795_000_000_000_000 + n as i64);
+        let observation = Observation { engine: "celery", ts, subject: Subject::Task(Box::new(task)) };
+        soon(self.script.send(observation)).await.expect("the engine observes");
     }
 
     /// Waits until the engine was started so many times.

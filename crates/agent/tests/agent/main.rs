@@ -7,4 +7,7 @@ mod closing;
 mod commands;
 mod delivery;
 mod engine;
+mod leftovers;
+mod longpoll;
+mod oversize;
 mod running;

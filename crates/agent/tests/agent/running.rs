@@ -1,5 +1,6 @@
 //! Starting an agent, or not.
 
+use taskplane_agent::connection::{ProxySettings, TlsOptions};
 use taskplane_agent::{Agent, AgentConfig};
 
 use crate::engine::{config, engine, start};
@@ -29,7 +30,12 @@ fn what_cannot_work_is_refused_in_one_sentence() {
     assert_eq!(refusal(config("ws://brain", dir.path()), 2), "the agent has two engines named celery");
     let nameless = AgentConfig { name: " ".into(), ..config("ws://brain", dir.path()) };
     assert_eq!(refusal(nameless, 1), "the agent's name must have 1 to 512 bytes");
-    assert!(refusal(config("wss://brain", dir.path()), 1).starts_with("TLS is not supported yet: "));
+    let absent = TlsOptions { ca_cert: Some("/nonexistent/ca.pem".into()), client: None };
+    let untrusting = AgentConfig { tls: absent, ..config("wss://brain", dir.path()) };
+    assert!(refusal(untrusting, 1).starts_with("/nonexistent/ca.pem cannot be read: "));
+    let proxy = ProxySettings { http: Some("socks5://proxy".into()), ..ProxySettings::default() };
+    let tunnelled = AgentConfig { proxy, ..config("ws://brain", dir.path()) };
+    assert!(refusal(tunnelled, 1).starts_with("HTTP_PROXY begins with socks5://"));
     let file = dir.path().join("file");
     std::fs::write(&file, "").expect("writes");
     assert!(refusal(config("ws://brain", &file), 1).starts_with("the data folder cannot be used: "));

@@ -131,7 +131,8 @@ impl Problem {
         Self::new(status, code, detail)
     }
 
-    fn retry_after(self, seconds: u32) -> Self {
+    /// The same, with the time in seconds after which to try again.
+    pub(crate) fn retry_after(self, seconds: u32) -> Self {
         Self { header: Some((header::RETRY_AFTER, HeaderValue::from(seconds))), ..self }
     }
 }

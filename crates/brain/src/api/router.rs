@@ -1,7 +1,9 @@
 //! The table of routes.
 
+use std::time::Duration;
+
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -9,18 +11,24 @@ use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::OpenApi;
+use utoipa::openapi::{OpenApi as OpenApiDocument, Server};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::openapi::{Document, completed};
 use super::problem::PROBLEM_JSON;
 use super::{ApiState, Problem, agent_tokens, audit, commands, docs, fleet, session, stats, stream, task_types, tasks};
+use crate::auth;
 use crate::brain::Brain;
-use crate::{auth, dashboard};
+use crate::public_url::{PublicUrl, ReachedAt};
 
 /// Largest body; a bulk command with 1,000 long ids fits.
 const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Longest pause within a body.
+const BODY_PAUSE: Duration = Duration::from_secs(10);
 
 /// Every operation of the API.
 pub(super) fn table() -> OpenApiRouter<ApiState> {
@@ -36,6 +44,8 @@ pub(super) fn table() -> OpenApiRouter<ApiState> {
         .routes(routes!(fleet::agents::agents))
         .routes(routes!(fleet::workers::workers))
         .routes(routes!(fleet::queues::queues))
+        .routes(routes!(fleet::schedules::schedules))
+        .routes(routes!(fleet::quarantine::quarantine))
         .routes(routes!(commands::list::list, commands::create::create))
         .routes(routes!(commands::get::get))
         .routes(routes!(stream::stream))
@@ -47,24 +57,37 @@ pub(super) fn table() -> OpenApiRouter<ApiState> {
 /// The API, its documentation, and signing in.
 pub fn router(brain: Brain) -> Router {
     let csrf = csrf(&brain.public_url);
+    let public_url = brain.public_url.clone();
     let (operations, document) = table().split_for_parts();
     let document = completed(document);
     let page = docs::page(&document);
-    let router = operations
-        .route("/api/v1/openapi.json", get(|| async move { Json(document) }))
+    operations
+        .route(
+            "/api/v1/openapi.json",
+            get(move |extensions| async move { Json(located(document, &extensions, &public_url)) }),
+        )
         .route("/api/docs", get(|| async move { page }))
         .route("/api", any(nothing_here))
         .route("/api/{*rest}", any(nothing_here))
         .layer(middleware::map_response(never_cached))
         .merge(auth::signin_router())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
         .layer(csrf)
         .layer(middleware::map_request(without_origin_for_keys))
         .layer(CatchPanicLayer::new())
         .layer(middleware::map_response(problems_only))
         .layer(CompressionLayer::new())
-        .with_state(ApiState::new(brain));
-    dashboard::with_security_headers(router)
+        .with_state(ApiState::new(brain))
+}
+
+/// The document with the path that its paths are below, where there is one.
+fn located(mut document: OpenApiDocument, extensions: &Extensions, public_url: &PublicUrl) -> OpenApiDocument {
+    let base = ReachedAt::of(extensions, public_url).base;
+    if !base.as_str().is_empty() {
+        document.servers = Some(vec![Server::new(base.as_str())]);
+    }
+    document
 }
 
 async fn nothing_here() -> Problem {
@@ -77,10 +100,10 @@ async fn never_cached(mut response: Response) -> Response {
 }
 
 /// Pages of other sites must not use a signed-in browser's cookie.
-fn csrf(public_url: &str) -> CsrfLayer<fn(ProtectionError) -> Response> {
+fn csrf(public_url: &PublicUrl) -> CsrfLayer<fn(ProtectionError) -> Response> {
     let layer = CsrfLayer::new();
     // Behind a proxy that changes `Host`, older browsers can only be told by the address that people use.
-    let layer = match layer.clone().add_trusted_origin(origin(public_url)) {
+    let layer = match layer.clone().add_trusted_origin(public_url.origin()) {
         Ok(trusting) => trusting,
         Err(error) => {
             tracing::warn!(%error, "the public URL is not an address that browsers could come from");
@@ -93,12 +116,6 @@ fn csrf(public_url: &str) -> CsrfLayer<fn(ProtectionError) -> Response> {
 fn cross_origin(_: ProtectionError) -> Response {
     let detail = "This request came from a page of another site. Use the dashboard's own address, or an API key.";
     Problem::new(StatusCode::FORBIDDEN, "cross_origin", detail).into_response()
-}
-
-/// Scheme and authority of a URL.
-fn origin(url: &str) -> &str {
-    let authority = url.find("://").map_or(0, |at| at + 3);
-    url[authority..].find('/').map_or(url, |at| &url[..authority + at])
 }
 
 /// Requests with an `Authorization` header are not checked for their origin: browsers do not add that header by themselves,
@@ -126,16 +143,4 @@ async fn problems_only(response: Response) -> Response {
         }
     }
     problem
-}
-
-#[cfg(test)]
-mod tests {
-    use super::origin;
-
-    #[test]
-    fn an_origin_is_a_url_without_its_path() {
-        for url in ["https://tasks.example.org/queue", "https://tasks.example.org"] {
-            assert_eq!(origin(url), "https://tasks.example.org");
-        }
-    }
 }

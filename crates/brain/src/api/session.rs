@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{Extensions, StatusCode, header};
 use axum::response::IntoResponse;
 use taskplane_store::access::Project;
 
@@ -11,6 +11,7 @@ use super::types::Session;
 use crate::auth::{self, Principal};
 use crate::brain::Brain;
 use crate::clock;
+use crate::public_url::ReachedAt;
 
 /// The project that is shown first, where there are several.
 const FIRST_PROJECT: &str = "default";
@@ -50,11 +51,16 @@ pub(super) async fn get(principal: Principal, State(brain): State<Brain>) -> Res
     tag = "access",
     responses((status = 204, description = "Signed out"))
 )]
-pub(super) async fn end(principal: Principal, State(brain): State<Brain>) -> Result<impl IntoResponse, Problem> {
+pub(super) async fn end(
+    principal: Principal,
+    State(brain): State<Brain>,
+    extensions: Extensions,
+) -> Result<impl IntoResponse, Problem> {
     let Some(session) = principal.session() else {
         let detail = "An API key has no session to end; there is nothing to sign out of.";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "not_a_session", detail));
     };
     brain.store.end_session(session, clock::now()).await?;
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, auth::end_session_cookie(&brain.public_url))]))
+    let reached = ReachedAt::of(&extensions, &brain.public_url);
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, auth::end_session_cookie(&reached))]))
 }

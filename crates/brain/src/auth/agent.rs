@@ -2,7 +2,7 @@
 
 use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
-use taskplane_store::access::TokenGrant;
+use taskplane_store::access::{SecretHash, TokenGrant};
 use taskplane_store::{AccessStore, StoreError};
 use thiserror::Error;
 
@@ -35,15 +35,23 @@ impl IntoResponse for Unauthorized {
     }
 }
 
-/// What the `Authorization` header of an agent's handshake opens.
+/// The hash of the agent token in an `Authorization` header.
 ///
 /// # Errors
-/// When it opens nothing, or the store cannot say.
-pub async fn agent_grant(store: &dyn AccessStore, header: Option<&HeaderValue>) -> Result<TokenGrant, Unauthorized> {
+/// When there is none.
+pub fn agent_token(header: Option<&HeaderValue>) -> Result<SecretHash, Unauthorized> {
     let header = header.ok_or(Unauthorized::Missing)?;
     let token =
         bearer(header).and_then(|text| Secret::parse(SecretKind::AgentToken, text)).ok_or(Unauthorized::Malformed)?;
-    store.agent_token(token.hash()).await?.ok_or(Unauthorized::Unknown)
+    Ok(token.hash())
+}
+
+/// What an agent token opens.
+///
+/// # Errors
+/// When it opens nothing, or the store cannot say.
+pub async fn agent_grant(store: &dyn AccessStore, token: SecretHash) -> Result<TokenGrant, Unauthorized> {
+    store.agent_token(token).await?.ok_or(Unauthorized::Unknown)
 }
 
 /// The token of an `Authorization` header; the scheme's case does not matter (RFC 9110, 11.1).

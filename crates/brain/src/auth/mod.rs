@@ -11,8 +11,8 @@ mod principal;
 mod secret;
 mod signin;
 
-pub use agent::{Unauthorized, agent_grant};
-pub(crate) use attempts::FailedAttempts;
+pub use agent::{Unauthorized, agent_grant, agent_token};
+pub(crate) use attempts::{FailedAttempts, PeerLimit};
 pub(crate) use issue::new_agent_token;
 pub use issue::{IssueError, is_first_start, issue_agent_token, issue_api_key, issue_signin_link};
 pub(crate) use principal::{Principal, RequireAdmin, RequireOperator, RequireViewer};

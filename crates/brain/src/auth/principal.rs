@@ -1,10 +1,9 @@
 //! The extractors by which handlers are authorised.
 
 use std::marker::PhantomData;
-use std::net::SocketAddr;
 use std::ops::Deref;
 
-use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use taskplane_model::Timestamp;
@@ -16,6 +15,7 @@ use super::agent::bearer;
 use super::secret::{Secret, SecretKind};
 use super::signin::SESSION_COOKIE;
 use crate::api::{ApiState, Problem};
+use crate::client_address::ClientAddress;
 use crate::clock;
 
 /// Who asks. As an extractor it refuses everybody who is not known.
@@ -114,7 +114,7 @@ impl FromRequestParts<ApiState> for Principal {
             Credentials::Given(secret, kind) => Self::find(&*state.brain.store, &secret, kind).await?,
         };
         found.ok_or_else(|| {
-            let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+            let peer = ClientAddress::of(&parts.extensions).map(|client| client.0);
             if state.attempts.note(peer) { Problem::signed_out() } else { Problem::too_many_attempts() }
         })
     }

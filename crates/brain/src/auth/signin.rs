@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
@@ -10,7 +10,9 @@ use taskplane_model::time::DAY;
 
 use super::secret::{Secret, SecretKind};
 use crate::api::{ApiState, Problem};
+use crate::client_address::ClientAddress;
 use crate::clock;
+use crate::public_url::ReachedAt;
 
 /// Name of the session's cookie.
 pub(super) const SESSION_COOKIE: &str = "taskplane_session";
@@ -33,13 +35,20 @@ async fn look() -> impl IntoResponse {
     (private_headers(), StatusCode::OK)
 }
 
-async fn redeem(State(state): State<ApiState>, headers: HeaderMap, link: Query<Link>) -> Response {
+async fn redeem(
+    State(state): State<ApiState>,
+    extensions: Extensions,
+    headers: HeaderMap,
+    link: Query<Link>,
+) -> Response {
     // A browser that only guesses that the link will be opened comes again when it is.
     if headers.get("sec-purpose").is_some_and(|purpose| purpose.as_bytes().starts_with(b"prefetch")) {
         return (private_headers(), StatusCode::SERVICE_UNAVAILABLE).into_response();
     }
     let Some(token) = link.0.token.as_deref().and_then(|text| Secret::parse(SecretKind::SigninLink, text)) else {
-        return page(StatusCode::BAD_REQUEST, "This is not a sign-in link", "Part of the link may be missing.");
+        return wrong(&state, &extensions, || {
+            page(StatusCode::BAD_REQUEST, "This is not a sign-in link", "Part of the link may be missing.")
+        });
     };
     let session = match Secret::generate(SecretKind::Session) {
         Ok(session) => session,
@@ -50,30 +59,43 @@ async fn redeem(State(state): State<ApiState>, headers: HeaderMap, link: Query<L
     match state.brain.store.redeem_signin_link(token.hash(), session.hash(), expires, now).await {
         Ok(Some(grant)) => {
             tracing::info!(session = %grant.id, role = %grant.role, "signed in by link");
-            let cookie = cookie(session.expose(), SESSION_SECONDS, &state.brain.public_url);
-            let to = [(header::SET_COOKIE, cookie), (header::LOCATION, HeaderValue::from_static("/"))];
+            let reached = ReachedAt::of(&extensions, &state.brain.public_url);
+            let cookie = cookie(session.expose(), SESSION_SECONDS, &reached);
+            let to = [(header::SET_COOKIE, cookie), (header::LOCATION, header_value(&format!("{}/", reached.base)))];
             (StatusCode::SEE_OTHER, private_headers(), to).into_response()
         }
-        Ok(None) => page(
-            StatusCode::GONE,
-            "This sign-in link does not work any more",
-            "Each link works once, for 15 minutes. This one was used already, or is too old.",
-        ),
+        Ok(None) => wrong(&state, &extensions, || {
+            page(
+                StatusCode::GONE,
+                "This sign-in link does not work any more",
+                "Each link works once, for 15 minutes. This one was used already, or is too old.",
+            )
+        }),
         Err(error) => Problem::from(error).into_response(),
     }
 }
 
-/// The `Set-Cookie` value that makes a browser forget its session.
-pub(crate) fn end_session_cookie(public_url: &str) -> HeaderValue {
-    cookie("", 0, public_url)
+/// Counts a link that does not work, and says so, or that there were too many.
+fn wrong(state: &ApiState, extensions: &Extensions, page: impl FnOnce() -> Response) -> Response {
+    let peer = ClientAddress::of(extensions).map(|client| client.0);
+    if state.attempts.note(peer) { page() } else { Problem::too_many_attempts().into_response() }
 }
 
-fn cookie(value: &str, seconds: i64, public_url: &str) -> HeaderValue {
+/// The `Set-Cookie` value that makes a browser forget its session.
+pub(crate) fn end_session_cookie(reached: &ReachedAt) -> HeaderValue {
+    cookie("", 0, reached)
+}
+
+fn cookie(value: &str, seconds: i64, reached: &ReachedAt) -> HeaderValue {
     // Without TLS a browser would not keep a secure cookie, and nobody could sign in.
-    let secure = if public_url.starts_with("https://") { "; Secure" } else { "" };
-    let text = format!("{SESSION_COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
-    // Only base64url goes in, so this always is a header value.
-    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    let secure = if reached.is_https { "; Secure" } else { "" };
+    let path = &reached.base;
+    header_value(&format!("{SESSION_COOKIE}={value}; Path={path}/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}"))
+}
+
+/// Only base64url and base paths go in, so this always is a header value.
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// The link must not get into caches, or into the `Referer` of what is fetched next.

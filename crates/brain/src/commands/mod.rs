@@ -1,5 +1,6 @@
 //! Commands: recorded, sent to the one right agent at most once, and ended exactly once.
 
+mod endings;
 mod router;
 mod target;
 

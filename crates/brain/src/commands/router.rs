@@ -8,6 +8,7 @@ use taskplane_protocol::frame::{self, CommandResult, commands};
 use taskplane_store::{Store, StoreError};
 use tokio::sync::Notify;
 
+use super::endings::{Ending, WaitingEndings};
 use super::target;
 use crate::api::types;
 use crate::clock;
@@ -57,6 +58,7 @@ pub struct CommandRouter {
     connections: Connections,
     live: LiveHub,
     open: Arc<Mutex<HashMap<String, OpenCommand>>>,
+    waiting: WaitingEndings,
 }
 
 /// A command that was recorded and whose end is not.
@@ -74,7 +76,7 @@ struct OpenCommand {
 
 impl CommandRouter {
     pub(crate) fn new(store: Arc<dyn Store>, connections: Connections, live: LiveHub) -> Self {
-        Self { store, connections, live, open: Arc::default() }
+        Self { store, connections, live, open: Arc::default(), waiting: WaitingEndings::default() }
     }
 
     /// Records a command and sends it. What comes back may have failed already, for instance because no agent is there.
@@ -82,7 +84,7 @@ impl CommandRouter {
     /// # Errors
     /// When nothing was recorded.
     pub async fn submit(&self, request: CommandRequest) -> Result<Command, SubmitError> {
-        if self.lock().len() >= MAX_OPEN {
+        if self.lock().len() + self.waiting.len() >= MAX_OPEN {
             return Err(SubmitError::Busy);
         }
         let target = target::choose(&*self.store, &self.connections, &request).await?;
@@ -101,7 +103,10 @@ impl CommandRouter {
             task_id: request.args.get("task_id").and_then(Value::as_str).map(str::to_owned),
         };
         let key = request.idempotency_key.clone();
-        let (command, is_new) = self.store.create_command(request.project, command, key).await?;
+        let id = command.id.clone();
+        let created = self.store.create_command(request.project, command, key).await;
+        // When the store fails, it may have recorded the command all the same.
+        let (command, is_new) = created.inspect_err(|error| self.not_sent(request.project, &id, error))?;
         if !is_new {
             let is_same = command.cmd == request.cmd && command.args == kept_args(&request.args);
             return if is_same { Ok(command) } else { Err(SubmitError::KeyInUse) };
@@ -157,7 +162,7 @@ impl CommandRouter {
                 message: result.message,
             }
         };
-        self.finish(&result.cmd_id, open, outcome, retried).await;
+        self.finish(Ending { project: open.project, id: result.cmd_id, outcome, retried }).await;
     }
 
     /// Ends what was sent over a connection that is gone: nobody knows what became of it.
@@ -166,7 +171,8 @@ impl CommandRouter {
         for id in ids {
             let Some(open) = self.claim(&id) else { continue };
             let message = "the agent went away before it answered; the command may have been executed";
-            self.finish(&id, open, CommandOutcome::uncertain(CommandStatus::Unknown, message), Vec::new()).await;
+            let outcome = CommandOutcome::uncertain(CommandStatus::Unknown, message);
+            self.finish(Ending { project: open.project, id, outcome, retried: Vec::new() }).await;
         }
     }
 
@@ -177,7 +183,17 @@ impl CommandRouter {
         for id in ids {
             let Some(open) = self.claim(&id) else { continue };
             let message = "the agent did not answer in time; the command may have been executed";
-            self.finish(&id, open, CommandOutcome::uncertain(CommandStatus::TimedOut, message), Vec::new()).await;
+            let outcome = CommandOutcome::uncertain(CommandStatus::TimedOut, message);
+            self.finish(Ending { project: open.project, id, outcome, retried: Vec::new() }).await;
+        }
+    }
+
+    /// Records the ends that the store could not take before, as far as it takes them now.
+    pub(crate) async fn record_waiting_ends(&self) {
+        while let Some(ending) = self.waiting.pop() {
+            if let Err((ending, _)) = self.record(ending).await {
+                return self.waiting.put_back(ending);
+            }
         }
     }
 
@@ -192,7 +208,8 @@ impl CommandRouter {
             ended: Arc::new(Notify::new()),
         };
         // Recorded as sent before it is: should the brain die in between, the outcome is unknown, and it is not sent again.
-        self.store.command_sent(request.project, &command.id, &target.agent_name).await?;
+        let recorded = self.store.command_sent(request.project, &command.id, &target.agent_name).await;
+        recorded.inspect_err(|error| self.not_sent(request.project, &command.id, error))?;
         self.lock().insert(command.id.clone(), open);
         let frame = frame::Command { cmd_id: command.id.clone(), cmd: request.cmd, args: request.args };
         let failure = match self.connections.deliver(target.connection, frame) {
@@ -216,26 +233,44 @@ impl CommandRouter {
     }
 
     async fn end(&self, project: u64, command: Command, outcome: CommandOutcome) -> Result<Command, SubmitError> {
-        let ended = self.store.finish_command(project, &command.id, outcome, Vec::new(), clock::now()).await?;
+        let ended = self.store.finish_command(project, &command.id, outcome.clone(), Vec::new(), clock::now()).await;
+        let ended = ended.inspect_err(|error| {
+            if error.is_retryable() {
+                self.waiting.push(Ending { project, id: command.id.clone(), outcome, retried: Vec::new() });
+            }
+        })?;
         let command = ended.unwrap_or(command);
         self.tell(project, &command);
         Ok(command)
     }
 
-    async fn finish(
-        &self,
-        id: &str,
-        open: OpenCommand,
-        outcome: CommandOutcome,
-        retried: Vec<(String, String, String)>,
-    ) {
-        match self.store.finish_command(open.project, id, outcome, retried, clock::now()).await {
-            Ok(Some(command)) => self.tell(open.project, &command),
+    /// Ends a command that was sent. While the store cannot take it the command stays open, and who waits for it waits.
+    async fn finish(&self, ending: Ending) {
+        if let Err((ending, error)) = self.record(ending).await {
+            tracing::warn!(%error, id = ending.id, "the end of a command is recorded when the store can be written again");
+            self.waiting.push(ending);
+        }
+    }
+
+    /// Records an end. Gives it back when the store may take it later.
+    async fn record(&self, ending: Ending) -> Result<(), (Ending, StoreError)> {
+        let Ending { project, id, outcome, retried } = ending.clone();
+        match self.store.finish_command(project, &id, outcome, retried, clock::now()).await {
+            Ok(Some(command)) => self.tell(project, &command),
             Ok(None) => {}
+            Err(error) if error.is_retryable() => return Err((ending, error)),
             // The row stays open; the next start of the brain ends it as unknown.
             Err(error) => tracing::error!(%error, id, "the end of a command was not recorded"),
         }
-        self.forget(id);
+        self.forget(&id);
+        Ok(())
+    }
+
+    /// The store failed before a command was sent: its row, if there is one, must not stay open.
+    fn not_sent(&self, project: u64, id: &str, error: &StoreError) {
+        if error.is_retryable() {
+            self.waiting.push(Ending::not_sent(project, id));
+        }
     }
 
     fn tell(&self, project: u64, command: &Command) {

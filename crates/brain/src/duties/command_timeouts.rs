@@ -1,4 +1,4 @@
-//! Ends commands that were not answered in time.
+//! Ends commands that were not answered in time, and records ends that the store could not take before.
 
 use std::time::Duration;
 
@@ -11,7 +11,10 @@ pub(super) async fn run(brain: Brain) {
     loop {
         tokio::select! {
             () = brain.stop.cancelled() => return,
-            _ = ticker.tick() => brain.commands.end_overdue().await,
+            _ = ticker.tick() => {
+                brain.commands.record_waiting_ends().await;
+                brain.commands.end_overdue().await;
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The agents that are connected now, and the way to each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use taskplane_model::Timestamp;
@@ -181,6 +181,13 @@ impl Connections {
         for entry in self.lock().live.values().filter(|e| e.newcomer.token_id == token_id) {
             let _ = entry.outbox.close.try_send((CloseCode::TokenRevoked, "the token was revoked"));
         }
+    }
+
+    /// The tokens that somebody is connected with, each once.
+    pub(crate) fn token_ids(&self) -> Vec<String> {
+        let registry = self.lock();
+        let ids: HashSet<&String> = registry.live.values().map(|entry| &entry.newcomer.token_id).collect();
+        ids.into_iter().cloned().collect()
     }
 
     /// The connections of a project that pass `wanted`, the newest first.

@@ -1,11 +1,20 @@
 //! Where agents come in: transports around the protocol's session.
 //!
-//! WebSocket ([`upgrade`]) is one transport; long-poll will be another beside it, driving the same session.
+//! [`WebSocket`](upgrade) and [`LongPolls`] are two transports; the same connection around the same session drives both.
 
+mod connection;
 mod connections;
+mod door;
 mod faults;
+mod limits;
+mod longpoll;
 mod websocket;
+mod wire;
 
 pub(crate) use connections::Delivery;
 pub use connections::{AgentPresence, Connections, Target};
+pub use door::Door;
+pub use limits::GatewayLimits;
+pub use longpoll::LongPolls;
+pub(crate) use longpoll::poll;
 pub use websocket::upgrade;

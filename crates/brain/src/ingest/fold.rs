@@ -13,6 +13,8 @@ use taskplane_store::ingest::{BatchToStore, Quarantined, TaskDelta};
 
 /// Longest text of an event that is kept in quarantine, in bytes.
 const MAX_QUARANTINED_BYTES: usize = 4 << 10;
+/// Longest reason; one may quote the value that is wrong.
+const MAX_REASON_BYTES: usize = 512;
 
 /// Where a batch comes from.
 #[derive(Clone, Debug)]
@@ -32,8 +34,10 @@ pub struct BatchOrigin {
 pub struct FoldedBatch {
     /// For the store.
     pub batch: BatchToStore,
-    /// Bytes of the events as they came: a measure of what it holds in memory.
+    /// Bytes of the events as they came.
     pub bytes: usize,
+    /// About what it holds in memory, in bytes.
+    pub memory: usize,
 }
 
 /// Folds `batch`, received at `now`.
@@ -70,7 +74,9 @@ pub fn fold(batch: &EventBatch<'_>, origin: &BatchOrigin, now: Timestamp) -> Fol
                     None => drop(queues.insert(key, *queue)),
                 }
             }
-            Ok(Meaning::Other) => {}
+            // Nothing that is known of the task changes, but its events are found by the batches that told of it.
+            Ok(Meaning::Other(Some(task))) => drop(tasks.entry(task).or_default()),
+            Ok(Meaning::Other(None)) => {}
             Err(poison) => {
                 let raw = serde_json::to_string(event).unwrap_or_default();
                 quarantined.push(quarantine(&raw, poison.to_string()));
@@ -91,7 +97,11 @@ pub fn fold(batch: &EventBatch<'_>, origin: &BatchOrigin, now: Timestamp) -> Fol
         queues: queues.into_values().collect(),
         quarantined,
     };
-    FoldedBatch { batch: batch_to_store, bytes: batch.raw_events.len() }
+    let bytes = batch.raw_events.len();
+    // The texts that are kept are part of the events; many small events weigh more as records than as text.
+    let records = batch_to_store.tasks.len() * size_of::<TaskDelta>();
+    let memory = bytes + records + batch_to_store.compressed.len();
+    FoldedBatch { batch: batch_to_store, bytes, memory }
 }
 
 fn deltas(tasks: HashMap<(&str, &str), TaskRecord>) -> Vec<TaskDelta> {
@@ -113,11 +123,8 @@ fn deltas(tasks: HashMap<(&str, &str), TaskRecord>) -> Vec<TaskDelta> {
 }
 
 fn quarantine(raw: &str, reason: String) -> Quarantined {
-    let mut end = raw.len().min(MAX_QUARANTINED_BYTES);
-    while !raw.is_char_boundary(end) {
-        end -= 1;
-    }
-    Quarantined { raw: raw[..end].to_owned(), reason }
+    let start_of = |text: &str, most: usize| text[..text.floor_char_boundary(most)].to_owned();
+    Quarantined { raw: start_of(raw, MAX_QUARANTINED_BYTES), reason: start_of(&reason, MAX_REASON_BYTES) }
 }
 
 thread_local! {

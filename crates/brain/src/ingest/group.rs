@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taskplane_store::Store;
 use taskplane_store::ingest::{BatchToStore, Recorded, Verdict};
 use taskplane_store::tasks::StoredTask;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use taskplane_store::{Store, StoreError};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::FoldedBatch;
+use super::lanes::Lanes;
+use super::memory::{Gauges, Grant, Memory};
+use super::store_trouble::StoreTrouble;
+use super::{FoldedBatch, Inlet};
 use crate::api::types::Task;
 use crate::live::{LiveHub, Topic};
 use crate::metrics::{BatchLabels, BatchVerdict, Metrics};
@@ -21,16 +25,19 @@ const GATHER: Duration = Duration::from_millis(2);
 const MAX_BATCHES: usize = 64;
 /// Most bytes of events in one transaction.
 const MAX_BYTES: usize = 16 << 20;
-/// Most bytes of events in memory, in KiB: beyond it connections wait, and do not read their sockets.
-const MEMORY_KIB: usize = 48 << 10;
+/// How long the store is left alone after a failure, at first …
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// … and at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Tasks of one commit that are told in detail to the live stream.
 const LIVE_TASKS: usize = 50;
 
 /// Takes batches and answers when they are on disk. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
-    jobs: mpsc::Sender<Job>,
-    memory: Arc<Semaphore>,
+    lanes: Arc<Entrance>,
+    memory: Memory,
+    trouble: StoreTrouble,
 }
 
 /// A batch was not stored; the agent still has it.
@@ -42,31 +49,73 @@ pub struct IngestError;
 pub type Answer = oneshot::Receiver<Result<u64, IngestError>>;
 
 struct Job {
+    inlet: Inlet,
     batch: BatchToStore,
     bytes: usize,
     answer: oneshot::Sender<Result<u64, IngestError>>,
-    _memory: OwnedSemaphorePermit,
+    _memory: Grant,
+}
+
+/// Where jobs go in. When it is gone, none come any more.
+struct Entrance(Arc<Lanes<Job>>);
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// What the loop that stores is told at its start.
+pub(crate) struct IngestOptions {
+    /// Most bytes of batches in memory; three quarters of them for one token.
+    pub(crate) memory: usize,
+    /// How long batches are held while the store cannot be written.
+    pub(crate) patience: Duration,
+    /// When to stop holding them.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Ingest {
     /// Starts the loop that stores. It ends when the last clone of the result is gone.
-    pub(crate) fn start(store: Arc<dyn Store>, live: LiveHub, metrics: Arc<Metrics>, tasks: &TaskTracker) -> Self {
-        let (jobs, receiver) = mpsc::channel(4 * MAX_BATCHES);
-        tasks.spawn(Committer { store, live, metrics }.run(receiver));
-        Self { jobs, memory: Arc::new(Semaphore::new(MEMORY_KIB)) }
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        live: LiveHub,
+        metrics: Arc<Metrics>,
+        tasks: &TaskTracker,
+        options: IngestOptions,
+    ) -> Self {
+        let lanes = Arc::new(Lanes::new());
+        let gauges = Gauges { held: metrics.memory_bytes.clone(), throttled: metrics.throttled_tokens.clone() };
+        let memory = Memory::new(options.memory, options.memory / 4 * 3, gauges);
+        let trouble = StoreTrouble::none(metrics.store_trouble.clone());
+        let committer = Committer { store, live, metrics, trouble: trouble.clone(), options };
+        tasks.spawn(committer.run(Arc::clone(&lanes)));
+        Self { lanes: Arc::new(Entrance(lanes)), memory, trouble }
     }
 
-    /// Hands over a batch. Waits while too much is in memory; that is what slows agents down when the disk is slow.
-    ///
-    /// # Errors
-    /// When the brain is stopping.
-    pub async fn submit(&self, folded: FoldedBatch) -> Result<Answer, IngestError> {
-        let weight = u32::try_from((folded.bytes >> 10).clamp(1, MEMORY_KIB)).unwrap_or(1);
-        let memory = Arc::clone(&self.memory).acquire_many_owned(weight).await.map_err(|_| IngestError)?;
+    /// Hands over a batch that came through `inlet`. Waits while too much is in memory, above all while too much of its token
+    /// is; that is what slows agents down when the disk is slow.
+    pub async fn submit(&self, inlet: &Inlet, folded: FoldedBatch) -> Answer {
+        let memory = self.memory.take(inlet.token(), folded.memory).await;
         let (answer, receiver) = oneshot::channel();
-        let job = Job { batch: folded.batch, bytes: folded.bytes, answer, _memory: memory };
-        self.jobs.send(job).await.map_err(|_| IngestError)?;
-        Ok(receiver)
+        let job = Job { inlet: inlet.clone(), batch: folded.batch, bytes: folded.bytes, answer, _memory: memory };
+        self.lanes.0.push(inlet.token(), job);
+        receiver
+    }
+
+    /// Takes note that the store could not be written elsewhere, for a reason that may pass.
+    pub(crate) fn note_trouble(&self, error: &StoreError) {
+        self.trouble.failed(error.to_string());
+    }
+
+    /// Takes note that the store was written elsewhere.
+    pub(crate) fn note_written(&self) {
+        self.trouble.is_over();
+    }
+
+    /// Why the store cannot be written, if it cannot.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.current()
     }
 }
 
@@ -74,50 +123,87 @@ struct Committer {
     store: Arc<dyn Store>,
     live: LiveHub,
     metrics: Arc<Metrics>,
+    trouble: StoreTrouble,
+    options: IngestOptions,
 }
 
 impl Committer {
-    async fn run(self, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(first) = jobs.recv().await {
-            let group = gather(first, &mut jobs).await;
+    async fn run(self, lanes: Arc<Lanes<Job>>) {
+        while let Some(first) = lanes.next().await {
+            let mut group = gather(first, &lanes).await;
+            // A stream that moved from one token to another has batches in two lanes.
+            group.sort_by_key(|job| (job.batch.stream, job.batch.seq));
             self.commit(group).await;
         }
     }
 
+    /// Stores a group. While the store cannot be written it is held and tried again.
     async fn commit(&self, group: Vec<Job>) {
-        let began = Instant::now();
-        let events: Vec<u32> = group.iter().map(|job| job.batch.events).collect();
-        let quarantined: usize = group.iter().map(|job| job.batch.quarantined.len()).sum();
-        let fleet = fleet_changes(&group);
-        let (batches, answers): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|job| (job.batch, (job.answer, job._memory))).unzip();
-        self.metrics.commit_batches.observe(batches.len() as f64);
-        let recorded = match self.store.record_batches(batches, self.live.has_readers()).await {
-            Ok(recorded) => recorded,
-            Err(error) => {
-                // Nothing was stored and nothing is acked: the agents keep what they sent and send it again.
-                self.metrics.commit_failures.inc();
-                tracing::error!(%error, batches = answers.len(), "batches were not stored; agents keep them");
-                for (answer, _memory) in answers {
-                    let _ = answer.send(Err(IngestError));
-                }
-                return;
+        let (late, group): (Vec<Job>, Vec<Job>) = group.into_iter().partition(|job| job.inlet.is_shut());
+        refuse(late);
+        if group.is_empty() {
+            return;
+        }
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match self.store(&group).await {
+                Ok(recorded) => return self.stored(group, recorded),
+                Err(error) => error,
+            };
+            self.metrics.commit_failures.inc();
+            if !error.is_retryable() {
+                return self.commit_one_by_one(group, &error).await;
             }
-        };
+            let failing = self.trouble.failed(error.to_string());
+            if failing >= self.options.patience {
+                return refuse(group);
+            }
+            tokio::select! {
+                () = self.options.stop.cancelled() => return refuse(group),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = LONGEST_PAUSE.min(2 * pause);
+        }
+    }
+
+    /// One batch that makes the store fail must not take those of others with it.
+    async fn commit_one_by_one(&self, group: Vec<Job>, error: &StoreError) {
+        tracing::error!(%error, batches = group.len(), "a group of batches was not stored");
+        let alone = group.len() == 1;
+        for job in group {
+            if alone {
+                refuse(vec![job]);
+            } else {
+                Box::pin(self.commit(vec![job])).await;
+            }
+        }
+    }
+
+    async fn store(&self, group: &[Job]) -> Result<Recorded, StoreError> {
+        let began = Instant::now();
+        // A copy, because the store may fail and the group is still needed.
+        let batches: Vec<_> = group.iter().map(|job| job.batch.clone()).collect();
+        self.metrics.commit_batches.observe(batches.len() as f64);
+        let recorded = self.store.record_batches(batches, self.live.has_readers()).await?;
         self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
-        self.metrics.quarantined.inc_by(quarantined as u64);
-        for (((answer, _memory), (verdict, last_seq)), events) in answers.into_iter().zip(&recorded.batches).zip(events)
-        {
-            self.count(*verdict, events);
-            let _ = answer.send(Ok(*last_seq));
+        self.trouble.is_over();
+        Ok(recorded)
+    }
+
+    fn stored(&self, group: Vec<Job>, recorded: Recorded) {
+        let fleet = fleet_changes(&group);
+        for (job, (verdict, last_seq)) in group.into_iter().zip(&recorded.batches) {
+            self.count(*verdict, &job.batch);
+            let _ = job.answer.send(Ok(*last_seq));
         }
         self.tell(recorded, fleet);
     }
 
-    fn count(&self, verdict: Verdict, events: u32) {
+    fn count(&self, verdict: Verdict, batch: &BatchToStore) {
+        self.metrics.quarantined.inc_by(batch.quarantined.len() as u64);
         let verdict = match verdict {
             Verdict::Stored { .. } => {
-                self.metrics.events.inc_by(u64::from(events));
+                self.metrics.events.inc_by(u64::from(batch.events));
                 BatchVerdict::Stored
             }
             Verdict::Replay => BatchVerdict::Replay,
@@ -155,13 +241,26 @@ impl Committer {
     }
 }
 
+/// Nothing of the group is stored and nothing is acked: the agents keep what they sent and send it again. What the same
+/// connections brought after it is refused as well.
+fn refuse(group: Vec<Job>) {
+    if group.is_empty() {
+        return;
+    }
+    tracing::error!(batches = group.len(), "batches were not stored; agents keep them");
+    for job in group {
+        job.inlet.shut();
+        let _ = job.answer.send(Err(IngestError));
+    }
+}
+
 /// Adds to `first` what comes within [`GATHER`], up to the bounds.
-async fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+async fn gather(first: Job, lanes: &Lanes<Job>) -> Vec<Job> {
     let mut bytes = first.bytes;
     let mut group = vec![first];
     let until = tokio::time::Instant::now() + GATHER;
     while group.len() < MAX_BATCHES && bytes < MAX_BYTES {
-        match tokio::time::timeout_at(until, jobs.recv()).await {
+        match tokio::time::timeout_at(until, lanes.next()).await {
             Ok(Some(job)) => {
                 bytes += job.bytes;
                 group.push(job);

@@ -5,6 +5,14 @@
 
 mod fold;
 mod group;
+mod inlet;
+mod lanes;
+mod memory;
+mod schedules;
+mod store_trouble;
 
 pub use fold::{BatchOrigin, FoldedBatch, fold};
+pub(crate) use group::IngestOptions;
 pub use group::{Answer, Ingest, IngestError};
+pub use inlet::Inlet;
+pub(crate) use schedules::keep_schedules;

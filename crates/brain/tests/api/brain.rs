@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 use taskplane_brain::brain::Brain;
-use taskplane_brain::ingest::{BatchOrigin, fold};
+use taskplane_brain::ingest::{BatchOrigin, Inlet, fold};
 use taskplane_brain::{auth, clock, server};
 use taskplane_model::access::Role;
 use taskplane_model::agent::AgentProfile;
@@ -147,7 +147,7 @@ impl TestBrain {
             stream: opened.stream,
             only_engine: Some("celery".into()),
         };
-        let stored = self.brain.ingest.submit(fold(&batch, &origin, clock::now())).await.expect("taken");
+        let stored = self.brain.ingest.submit(&Inlet::new("token"), fold(&batch, &origin, clock::now())).await;
         stored.await.expect("answered").expect("stored");
     }
 

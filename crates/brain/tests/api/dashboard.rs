@@ -42,3 +42,20 @@ async fn a_browser_that_has_the_page_is_told_so() {
     assert_eq!((answer.status, answer.body.len()), (StatusCode::NOT_MODIFIED, 0));
     assert_eq!(answer.header(header::ETAG), tag);
 }
+
+#[tokio::test]
+async fn only_a_host_of_our_own_is_held_to_tls() {
+    for (url, held) in [
+        ("https://tasks.example.com", "max-age=31536000"),
+        ("https://tasks.example.com/queues", "max-age=31536000"),
+        ("https://tasks.example.com:8443", ""),
+        ("http://tasks.example.com", ""),
+    ] {
+        let brain = TestBrain::start_at(url).await;
+        for path in ["/", "/api/v1/session", "/healthz"] {
+            let answer = open(&brain, Method::GET, path, "text/html").await;
+            assert_eq!(answer.header(header::STRICT_TRANSPORT_SECURITY), held, "{url} {path}");
+            assert_eq!(answer.header(header::X_CONTENT_TYPE_OPTIONS), "nosniff", "{url} {path}");
+        }
+    }
+}

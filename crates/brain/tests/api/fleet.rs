@@ -47,3 +47,17 @@ async fn agents_workers_and_queues_are_shown_by_their_last_word() {
     assert_eq!((&agent["engines"], &agent["capabilities"]), (&json!(["celery"]), &json!({})));
     assert!(agent["id"].is_string() && agent["last_seen_at"].is_string());
 }
+
+#[tokio::test]
+async fn events_that_were_not_understood_are_shown_with_the_reason() {
+    let brain = TestBrain::start().await;
+    let events =
+        json!([told("task_sent", json!({})), { "task_id": "t" }, told("deployment", json!({ "version": "7" }))]);
+    brain.tell(1, events).await;
+    let page = brain.get("quarantine?limit=1").await.json();
+    assert_eq!((&page["items"][0]["agent"], &page["items"][0]["reason"]), (&json!("web"), &json!("no event_type")));
+    let cursor = page["next_cursor"].as_str().expect("there is more");
+    let rest = brain.get(&format!("quarantine?limit=9&cursor={cursor}")).await.json();
+    assert_eq!((rest["items"].as_array().map(Vec::len), &rest["next_cursor"]), (Some(1), &json!(null)));
+    assert!(rest["items"][0]["raw"].as_str().is_some_and(|raw| raw.contains("task_sent")));
+}

@@ -10,7 +10,7 @@ use crate::brain::TestBrain;
 
 async fn grant(brain: &TestBrain, token: &str) -> Result<taskplane_store::access::TokenGrant, Unauthorized> {
     let header = HeaderValue::from_str(&format!("Bearer {token}")).expect("a header");
-    auth::agent_grant(&*brain.brain.store, Some(&header)).await
+    auth::agent_grant(&*brain.brain.store, auth::agent_token(Some(&header))?).await
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_token_need_not_be_bound() {
 #[tokio::test]
 async fn what_is_not_an_agent_token_opens_nothing() {
     let brain = TestBrain::start().await;
-    assert!(matches!(auth::agent_grant(&*brain.brain.store, None).await, Err(Unauthorized::Missing)));
+    assert!(matches!(auth::agent_token(None), Err(Unauthorized::Missing)));
     assert!(matches!(grant(&brain, brain.key(Role::Admin)).await, Err(Unauthorized::Malformed)));
     assert!(matches!(grant(&brain, &format!("tpa_{}", "a".repeat(43))).await, Err(Unauthorized::Unknown)));
 }

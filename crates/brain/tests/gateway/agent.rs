@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Response, header};
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -73,6 +75,12 @@ impl Agent {
 
     pub(crate) async fn try_send(&mut self, message: Message) -> Result<(), Error> {
         tokio::time::timeout(PATIENCE, self.socket.send(message)).await.expect("the brain reads")
+    }
+
+    /// Sends bytes as a text frame, whatever they are. The brain may close before it has read them all.
+    pub(crate) async fn send_raw_text(&mut self, bytes: Vec<u8>) {
+        let frame = Frame::message(bytes, OpCode::Data(Data::Text), true);
+        let _ = self.try_send(Message::Frame(frame)).await;
     }
 
     /// Sends a batch and waits for its ack, which must be the next thing that the brain says.

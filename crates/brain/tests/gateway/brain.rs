@@ -1,19 +1,24 @@
 //! A brain that serves on a port of its own, over a store in a folder of its own.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use taskplane_brain::brain::Brain;
+use taskplane_brain::gateway::GatewayLimits;
 use taskplane_brain::{auth, clock, server};
 use taskplane_model::access::Role;
+use taskplane_store::Store;
 use taskplane_store_sqlite::SqliteStore;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::faulty_store::{Faults, FaultyStore};
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,15 +43,44 @@ impl TestBrain {
         Self::start_in(Arc::new(tempfile::tempdir().expect("a folder"))).await
     }
 
+    /// A brain with limits of its own.
+    pub(crate) async fn start_with(limits: GatewayLimits) -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let store = Arc::new(SqliteStore::open(folder.path()).expect("a store"));
+        Self::start_over(store, folder, limits).await
+    }
+
+    /// A brain over a store that can be made to fail.
+    pub(crate) async fn start_faulty(limits: GatewayLimits) -> (Self, Arc<Faults>) {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let (store, faults) = FaultyStore::new(SqliteStore::open(folder.path()).expect("a store"));
+        (Self::start_over(Arc::new(store), folder, limits).await, faults)
+    }
+
     async fn start_in(folder: Arc<TempDir>) -> Self {
+        let store = Arc::new(SqliteStore::open(folder.path()).expect("a store"));
+        Self::start_over(store, folder, GatewayLimits::default()).await
+    }
+
+    async fn start_over(store: Arc<dyn Store>, folder: Arc<TempDir>, limits: GatewayLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let store = Arc::new(SqliteStore::open(folder.path()).expect("a store"));
         let url = format!("http://{address}");
-        let brain = Brain::start(store, &url, CancellationToken::new()).await.expect("a brain");
+        let brain = Brain::start_with(store, &url, CancellationToken::new(), limits).await.expect("a brain");
         let api_key = auth::issue_api_key(&*brain.store, "default", Role::Admin, "test", clock::now()).await;
         let server = tokio::spawn(server::serve(listener, brain.clone()));
         Self { brain, address, api_key: api_key.expect("a key"), http: reqwest::Client::new(), server, folder }
+    }
+
+    /// The folder that the brain's store is in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What `/readyz` answers.
+    pub(crate) async fn readiness(&self) -> (u16, String) {
+        let answer = self.http.get(format!("http://{}/readyz", self.address)).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
     }
 
     /// Stops this brain as `taskplane brain` would, and starts another one on its folder.

@@ -1,6 +1,8 @@
 //! Commands that nobody answers, or the wrong one.
 
+use reqwest::Method;
 use serde_json::json;
+use taskplane_brain::gateway::GatewayLimits;
 
 use crate::agent::{Agent, plain, rich};
 use crate::brain::TestBrain;
@@ -113,4 +115,24 @@ async fn only_the_connection_that_was_asked_can_answer_and_only_once() {
     asked.tell(2, life("t3")).await;
     assert_eq!(brain.get(&path).await, ended);
     assert_eq!(brain.task("t1").await["retried_as"], "true");
+}
+
+#[tokio::test]
+async fn an_answer_that_the_store_cannot_take_is_recorded_when_it_can() {
+    let (brain, faults) = TestBrain::start_faulty(GatewayLimits::default()).await;
+    let mut agent = Agent::open(&brain, &plain("web"), 0).await;
+    agent.tell(1, json!([event("task_failed", "t1")])).await;
+    let row = brain.command(&retry("t1")).await;
+    agent.command().await;
+    faults.fill_disk();
+    agent.answer(&row["id"], json!({ "ok": true, "result": { "new_task_id": "t2" } })).await;
+    // Refused while nothing can be written, and not sent afterwards either.
+    let refused = brain.request(Method::POST, "commands").json(&retry("t3")).send().await.expect("an answer");
+    assert_eq!(refused.status(), 503);
+    faults.free_disk();
+    let ended = brain.ended(&row).await;
+    assert_eq!((&ended["status"], &ended["result"]["new_task_id"]), (&json!("succeeded"), &json!("t2")));
+    assert_eq!(brain.task("t1").await["retried_as"], "t2");
+    let next = brain.command(&retry("t4")).await;
+    assert_eq!(agent.command().await["cmd_id"], next["id"], "the refused one was never sent");
 }

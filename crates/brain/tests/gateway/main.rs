@@ -4,18 +4,27 @@
 mod agent;
 mod brain;
 mod events;
+mod faulty_store;
+mod poller;
+mod transport;
 
 mod acks;
+mod close_codes;
 mod closing;
 mod command_ends;
 mod commands;
 mod conflicts;
+mod flood;
 mod handshake;
 mod heartbeats;
+mod limits;
+mod longpoll;
 mod malformed;
 mod pipelining;
 mod poison;
 mod revoking;
+mod schedules;
+mod slow_store;
 mod streams;
 mod tolerance;
 mod two_views;

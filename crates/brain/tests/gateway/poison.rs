@@ -86,7 +86,7 @@ async fn json_that_no_text_can_hold_poisons_its_event_only() {
     );
     agent.send_text(&text).await;
     agent.hears_ack(1).await;
-    assert_eq!(brain.agent("web").await["quarantined_events"], 3);
-    assert_eq!(brain.task_ids().await, ["deep", "good"]);
+    assert_eq!(brain.agent("web").await["quarantined_events"], 4);
+    assert_eq!(brain.task_ids().await, ["good"]);
     assert_eq!(brain.task("good").await["name"], "café 😀");
 }

@@ -126,3 +126,18 @@ async fn events_of_unknown_types_are_shown_as_they_are() {
         (vec!["t1".into()], &json!(0))
     );
 }
+
+#[tokio::test]
+async fn an_event_of_unknown_type_is_shown_on_its_task_as_it_is() {
+    let brain = TestBrain::start().await;
+    let mut agent = Agent::open(&brain, &plain("web"), 0).await;
+    // First of all, alone, and without a time.
+    agent.tell(1, json!([{ "event_type": "task_snoozed", "task_id": "t1", "engine": "celery", "hours": 8 }])).await;
+    assert_eq!(brain.task("t1").await["state"], "pending");
+    agent.tell(2, life("t1")).await;
+    assert_eq!(brain.task("t1").await["state"], "succeeded");
+    let events = brain.items("tasks/celery/t1/events").await;
+    let snoozed = events.iter().find(|event| event["event_type"] == "task_snoozed").expect("the event");
+    assert_eq!((&snoozed["event"]["hours"], &snoozed["ts_replaced"]), (&json!(8), &json!(true)));
+    assert_eq!(events.iter().filter(|event| event["ts_replaced"] == json!(false)).count(), 4);
+}

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 
-use super::refusal;
+use super::tls::with_tls;
+use super::{refusal, tls};
 use crate::arguments::ApiOptions;
 use crate::wrong_usage::WrongUsage;
 
@@ -45,8 +46,16 @@ impl Api {
         if matches!(base.host_str(), Some("127.0.0.1" | "[::1]" | "localhost")) {
             client = client.no_proxy();
         }
+        let client = with_tls(client, base.scheme() == "https", &options.tls)?;
         let project = under(&base, &["api", "v1", "projects", &options.project]);
-        Ok(Self { client: client.build().context("preparing to call the brain")?, project, shown: base.to_string() })
+        let client = client.build().map_err(|error| {
+            anyhow!(
+                "TLS cannot be prepared ({}): give the CA of the brain's certificate with --ca-cert, or install this host's \
+                 ca-certificates package",
+                innermost(&error)
+            )
+        })?;
+        Ok(Self { client, project, shown: base.to_string() })
     }
 
     /// `GET` of a path under the project.
@@ -104,6 +113,9 @@ impl Api {
             bail!("{} sends callers on to {to}: give the brain's own address with --url", self.shown);
         }
         let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        if status == StatusCode::BAD_REQUEST && body.starts_with(b"this port speaks TLS") {
+            bail!("the brain at {} speaks TLS: begin --url with https://", self.shown);
+        }
         let body = serde_json::from_slice::<Value>(&body);
         if !status.is_success() {
             return Err(refusal::explained(status, &body.unwrap_or_default(), &self.shown));
@@ -116,14 +128,14 @@ impl Api {
         if error.is_timeout() && !error.is_connect() {
             return anyhow!("the brain at {} did not answer in time: look at its log, or try again", self.shown);
         }
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
+        if let Some(explained) = tls::explained(error) {
+            return anyhow!("the brain at {} cannot be reached: {explained}", self.shown);
         }
         anyhow!(
-            "the brain at {} cannot be reached ({cause}): start it with `taskplane brain`, or give its address with --url \
+            "the brain at {} cannot be reached ({}): start it with `taskplane brain`, or give its address with --url \
              or TASKPLANE_URL",
-            self.shown
+            self.shown,
+            innermost(error)
         )
     }
 
@@ -139,6 +151,14 @@ impl Api {
     }
 }
 
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
 /// `path` under `base`, whatever characters are in it.
 fn under(base: &Url, path: &[&str]) -> Url {
     let mut url = base.clone();
@@ -151,15 +171,8 @@ fn under(base: &Url, path: &[&str]) -> Url {
 fn address(text: &str) -> Result<Url> {
     let wrong = |why: &str| anyhow!(WrongUsage(format!("--url {why}, such as http://127.0.0.1:7440")));
     let url = Url::parse(text).map_err(|error| wrong(&format!("is no address ({error}): give one")))?;
-    if url.scheme() == "https" {
-        return Err(anyhow!(WrongUsage(
-            "--url begins with https://, and this version speaks no TLS: run the command on the brain's host, or give an \
-             http:// address that a tunnel such as `ssh -L 7440:127.0.0.1:7440 HOST` opens"
-                .to_owned()
-        )));
-    }
-    if url.scheme() != "http" {
-        return Err(wrong(&format!("begins with {}: and must begin with http://", url.scheme())));
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong(&format!("begins with {}: and must begin with https:// or http://", url.scheme())));
     }
     // Not repeated in the sentence: it may hold a password.
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
@@ -187,12 +200,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_those_of_a_brain_without_tls() {
-        for good in ["http://127.0.0.1:7440", "http://brain:7440/", "http://proxy/taskplane/"] {
+    fn addresses_are_those_of_a_brain() {
+        for good in ["http://127.0.0.1:7440", "https://brain:7440/", "https://proxy/taskplane/"] {
             assert!(address(good).is_ok(), "{good}");
         }
         for (bad, says) in [
-            ("https://tasks.example.com", "speaks no TLS"),
             ("127.0.0.1:7440", "http://"),
             ("ws://127.0.0.1:7440", "http://"),
             ("http://me:hunter2@brain", "--api-key"),

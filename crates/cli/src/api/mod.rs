@@ -3,6 +3,7 @@
 mod client;
 mod command;
 mod refusal;
+mod tls;
 
 pub(crate) use client::Api;
 pub(crate) use command::failure;

@@ -5,7 +5,7 @@ use clap::Args;
 /// The brain to talk to.
 #[derive(Args, Debug)]
 pub(crate) struct ApiOptions {
-    /// Address of the brain.
+    /// Address of the brain: https://host[:port][/path], or http:// without TLS.
     #[arg(
         long,
         global = true,
@@ -14,6 +14,8 @@ pub(crate) struct ApiOptions {
         help_heading = "The brain"
     )]
     pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) tls: super::ClientTlsOptions,
     /// Key from `taskplane api-key create`; in the environment, other users of this machine cannot see it.
     #[arg(
         long,

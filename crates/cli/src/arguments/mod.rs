@@ -2,14 +2,20 @@
 
 mod agents;
 mod api;
+mod conformance;
+mod limits;
 mod queues;
 mod tasks;
+mod tls;
 mod workers;
 
 pub(crate) use agents::{AgentsCommand, AgentsVerb};
 pub(crate) use api::ApiOptions;
+pub(crate) use conformance::{ConformanceOptions, ReportFormat};
+pub(crate) use limits::LimitOptions;
 pub(crate) use queues::{PurgeOptions, QueuesCommand, QueuesVerb};
 pub(crate) use tasks::{CancelOptions, RetryOptions, TaskListOptions, TaskShowOptions, TasksCommand, TasksVerb};
+pub(crate) use tls::{ClientTlsOptions, ProxyOptions, ServerTlsOptions};
 pub(crate) use workers::{WorkersCommand, WorkersVerb};
 
 use std::net::SocketAddr;
@@ -68,40 +74,64 @@ pub(crate) enum Command {
     Workers(WorkersCommand),
     /// List the agents that a running brain knows.
     Agents(AgentsCommand),
+    /// Check rule by rule how a brain keeps the wire protocol.
+    Conformance(ConformanceOptions),
 }
 
 /// Where the brain's data is.
 #[derive(Args, Debug)]
 pub(crate) struct StoreOptions {
-    /// Folder of the embedded database.
-    #[arg(long, env = "TASKPLANE_DATA_DIR", default_value = "./taskplane-data")]
-    pub(crate) data_dir: PathBuf,
+    /// Folder of the embedded database; ./taskplane-data unless there is a --database-url.
+    #[arg(long, env = "TASKPLANE_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// PostgreSQL database instead, such as postgres://user:password@host:5432/database; see docs/postgresql.md.
+    #[arg(
+        long,
+        env = "TASKPLANE_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        hide_default_value = true,
+        conflicts_with = "data_dir"
+    )]
+    pub(crate) database_url: Option<String>,
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  taskplane brain --listen 127.0.0.1:7440 --data-dir ./taskplane-data")]
+#[command(after_help = "Examples:\n  \
+                  taskplane brain --listen 127.0.0.1:7440 --data-dir ./taskplane-data\n  \
+                  taskplane brain --database-url postgres://taskplane:password@db/taskplane\n  \
+                  taskplane brain --listen 0.0.0.0:7440 --tls-cert brain.pem --tls-key brain.key \\\n    \
+                  --public-url https://tasks.example.com:7440\n  \
+                  taskplane brain --public-url https://example.com/tasks --trusted-proxy 127.0.0.1")]
 pub(crate) struct BrainOptions {
     /// Address to listen on.
     #[arg(long, env = "TASKPLANE_LISTEN", default_value = "127.0.0.1:7440")]
     pub(crate) listen: SocketAddr,
-    /// Address under which people reach the dashboard, if it is another one, such as https://tasks.example.com.
-    #[arg(long, env = "TASKPLANE_PUBLIC_URL")]
-    pub(crate) public_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) proxy: ProxyOptions,
+    #[command(flatten)]
+    pub(crate) tls: ServerTlsOptions,
     /// Listen beyond this machine without TLS: only behind a proxy that adds TLS, or in a network you trust.
     #[arg(long, env = "TASKPLANE_INSECURE_BIND")]
     pub(crate) insecure_bind: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     #[command(flatten)]
     pub(crate) store: StoreOptions,
 }
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  taskplane agent --brain ws://127.0.0.1:7440 --token T --celery redis://127.0.0.1:6379/0"
+    after_help = "Examples:\n  taskplane agent --brain ws://127.0.0.1:7440 --token T --celery redis://127.0.0.1:6379/0\n  \
+                  taskplane agent --brain wss://tasks.example.com --ca-cert ca.pem --token-file T --celery redis://redis/0\n\n\
+                  HTTPS_PROXY (HTTP_PROXY for ws://) and NO_PROXY are honoured."
 )]
 pub(crate) struct AgentOptions {
-    /// Address of the brain.
+    /// Address of the brain: wss://host[:port][/path], or ws:// without TLS.
     #[arg(long, env = "TASKPLANE_BRAIN", value_name = "URL")]
     pub(crate) brain: String,
+    #[command(flatten)]
+    pub(crate) tls: ClientTlsOptions,
     /// The agent's token, from `taskplane token create` or the dashboard.
     #[arg(long, env = "TASKPLANE_TOKEN", hide_env_values = true, hide_default_value = true)]
     pub(crate) token: Option<String>,

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use taskplane_agent::connection::TokenSource;
+use taskplane_agent::connection::{ClientCertificate, TlsOptions, TokenSource};
 use taskplane_agent::engine::Engine;
 use taskplane_agent::redact::{RedactionConfig, Strings};
 use taskplane_agent::{Agent, AgentConfig};
 use taskplane_engine_celery::{CeleryConfig, CeleryEngine};
 
-use crate::arguments::{AgentOptions, RedactStrings};
+use crate::arguments::{AgentOptions, ClientTlsOptions, RedactStrings};
+use crate::wrong_usage::WrongUsage;
 
 pub(crate) async fn run(options: AgentOptions) -> Result<()> {
     let engines = engines(&options)?;
@@ -27,6 +28,7 @@ pub(crate) async fn run(options: AgentOptions) -> Result<()> {
         None => host_name()?,
     };
     let mut config = AgentConfig::new(options.brain, token, name, options.data_dir);
+    config.tls = tls(options.tls)?;
     config.redaction = RedactionConfig {
         extra_keys: options.redact_keys,
         strings: match options.redact_strings {
@@ -39,6 +41,15 @@ pub(crate) async fn run(options: AgentOptions) -> Result<()> {
     let agent = Agent::new(config, engines)?;
     agent.run(super::stop_on_signal()?).await;
     Ok(())
+}
+
+fn tls(options: ClientTlsOptions) -> Result<TlsOptions> {
+    let client = match (options.client_cert, options.client_key) {
+        (Some(cert), Some(key)) => Some(ClientCertificate { cert, key }),
+        (None, None) => None,
+        _ => bail!(WrongUsage("--client-cert and --client-key belong together: give both".to_owned())),
+    };
+    Ok(TlsOptions { ca_cert: options.ca_cert, client })
 }
 
 fn engines(options: &AgentOptions) -> Result<Vec<Arc<dyn Engine>>> {

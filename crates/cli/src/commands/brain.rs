@@ -1,54 +1,137 @@
 //! `taskplane brain`.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use taskplane_brain::brain::Brain;
+use taskplane_brain::gateway::GatewayLimits;
+use taskplane_brain::public_url::{BasePath, PublicUrl};
+use taskplane_brain::server::{ServerOptions, ServerTls, TlsFiles, TrustedProxies};
 use taskplane_brain::{auth, clock, server};
-use taskplane_store::{AccessStore, Store};
-use taskplane_store_sqlite::Claim;
 use tokio::net::TcpListener;
 
-use crate::arguments::BrainOptions;
+use crate::arguments::{BrainOptions, LimitOptions, ProxyOptions, ServerTlsOptions};
 use crate::output::say;
+use crate::store::Place;
+use crate::wrong_usage::WrongUsage;
 
 /// A stopping brain waits so long for what is under way.
 const STOP_WITHIN: Duration = Duration::from_secs(9);
+/// So many seconds' worth of handshakes may come at once from one address.
+const BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(59);
 
 pub(crate) async fn run(options: BrainOptions) -> Result<()> {
+    let tls = tls(options.tls)?;
     ensure!(
-        options.listen.ip().is_loopback() || options.insecure_bind,
-        "refusing to listen on {} without TLS: tokens and task data would be readable on the network. Put a proxy with TLS in \
-         front and keep --listen on 127.0.0.1, or add --insecure-bind if this network is trusted",
+        tls.is_some() || options.insecure_bind || options.listen.ip().to_canonical().is_loopback(),
+        "refusing to listen on {} without TLS: tokens and task data would be readable on the network. Give a certificate with \
+         --tls-cert and --tls-key, or put a proxy with TLS in front and keep --listen on 127.0.0.1, or add --insecure-bind if \
+         this network is trusted",
         options.listen
     );
-    let store = super::open_store(&options.store)?;
-    let mut claim = Claim::take(&options.store.data_dir)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    // What is wrong with it is said before anything is touched.
+    public_url(&options.proxy, &format!("{scheme}://{}", options.listen))?;
+    let place = Place::of(options.store)?;
+    let store = place.open().await?;
+    let mut claim = place.claim()?;
     let listener = TcpListener::bind(options.listen).await.with_context(|| {
         format!("cannot listen on {}: choose another address with --listen, or stop what listens there", options.listen)
     })?;
     let address = listener.local_addr()?;
-    let public_url = options.public_url.unwrap_or_else(|| format!("http://{address}"));
-    if let Err(error) = claim.announce(&public_url) {
+    let public_url = public_url(&options.proxy, &format!("{scheme}://{address}"))?;
+    if let Some(Err(error)) = claim.as_mut().map(|claim| claim.announce(&public_url)) {
         tracing::warn!(%error, "other programs will not know where this brain is reached");
     }
     let unclaimed = store.is_unclaimed().await?;
     let stop = super::stop_on_signal()?;
-    let store: Arc<dyn Store> = Arc::new(store);
-    let brain = Brain::start(Arc::clone(&store), &public_url, stop).await?;
+    let brain = Brain::start_with(Arc::clone(&store), &public_url, stop, limits(&options.limits)).await?;
     say(&format!("Taskplane {} is at {public_url}", env!("CARGO_PKG_VERSION")));
     if unclaimed {
         let link = auth::issue_signin_link(&*store, &public_url, clock::now()).await?;
         say(&format!("First start. Sign in within 15 minutes (one use):\n  {link}"));
-        let folder = options.store.data_dir.display();
-        say(&format!("Later, make another link with: taskplane signin-link --data-dir {folder}"));
+        say(&format!("Later, make another link with: taskplane signin-link {}", place.as_options()));
     }
     let tasks = brain.tasks.clone();
-    server::serve(listener, brain).await;
+    let trusted_proxies = TrustedProxies::new(options.proxy.trusted_proxy);
+    server::serve_with(listener, brain, ServerOptions { tls, trusted_proxies }).await;
     tasks.close();
     if tokio::time::timeout(STOP_WITHIN, tasks.wait()).await.is_err() {
         tracing::warn!("stopped before everything under way had ended; nothing that was acked is lost");
     }
     Ok(())
+}
+
+fn limits(options: &LimitOptions) -> GatewayLimits {
+    GatewayLimits {
+        handshakes_per_second: options.handshakes_per_second,
+        // A whole fleet behind one address may come back at once, after a restart of the brain.
+        handshake_burst: options.handshakes_per_second.saturating_mul(BURST),
+        connections_per_token: options.connections_per_token.get(),
+        ..GatewayLimits::default()
+    }
+}
+
+fn tls(options: ServerTlsOptions) -> Result<Option<Arc<ServerTls>>> {
+    let files = match (options.tls_cert, options.tls_key) {
+        (Some(cert), Some(key)) => TlsFiles { cert, key, client_ca: options.tls_client_ca },
+        (None, None) if options.tls_client_ca.is_none() => return Ok(None),
+        (None, None) => bail!(WrongUsage("--tls-client-ca needs TLS: give --tls-cert and --tls-key, too".to_owned())),
+        _ => bail!(WrongUsage("--tls-cert and --tls-key belong together: give both".to_owned())),
+    };
+    Ok(Some(Arc::new(ServerTls::load(files)?)))
+}
+
+/// Where people reach the brain, with the path that everything is below.
+fn public_url(options: &ProxyOptions, listening: &str) -> Result<PublicUrl> {
+    let given = options.public_url.as_deref();
+    let wrong = |text: String| WrongUsage(format!("{text} (--public-url, --base-path)"));
+    let url = PublicUrl::parse(given.unwrap_or(listening)).map_err(|error| wrong(error.to_string()))?;
+    let Some(base) = &options.base_path else { return Ok(url) };
+    let base = BasePath::parse(base).map_err(|error| wrong(error.to_string()))?;
+    if url.base() == &base {
+        return Ok(url);
+    }
+    if !url.base().as_str().is_empty() {
+        let text = "the path of the public URL and the base path are not the same: leave one of them out";
+        bail!(wrong(text.to_owned()));
+    }
+    Ok(PublicUrl::parse(&format!("{url}{base}"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reached(public_url_text: Option<&str>, base_path: Option<&str>) -> Result<String> {
+        let options = ProxyOptions {
+            public_url: public_url_text.map(str::to_owned),
+            base_path: base_path.map(str::to_owned),
+            trusted_proxy: Vec::new(),
+        };
+        Ok(public_url(&options, "https://127.0.0.1:7440")?.to_string())
+    }
+
+    #[test]
+    fn the_base_path_is_the_public_urls_or_its_own_flags() {
+        for (url, base, whole) in [
+            (None, None, "https://127.0.0.1:7440"),
+            (None, Some("/tasks/"), "https://127.0.0.1:7440/tasks"),
+            (Some("https://host/"), Some("/tasks"), "https://host/tasks"),
+            (Some("https://host/tasks/"), None, "https://host/tasks"),
+            (Some("https://host/tasks"), Some("/tasks"), "https://host/tasks"),
+        ] {
+            assert_eq!(reached(url, base).expect("a URL"), whole);
+        }
+        for (url, base) in [
+            (Some("https://host/queues"), Some("/tasks")),
+            (Some("host"), None),
+            (None, Some("tasks")),
+            (None, Some("/api")),
+        ] {
+            assert!(reached(url, base).expect_err("refused").is::<WrongUsage>(), "{url:?} {base:?}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod agents;
 pub(crate) mod api_key;
 pub(crate) mod brain;
+pub(crate) mod conformance;
 pub(crate) mod queues;
 pub(crate) mod signin_link;
 pub(crate) mod tasks;
@@ -11,17 +12,10 @@ pub(crate) mod token;
 pub(crate) mod workers;
 
 use anyhow::Result;
-use taskplane_store_sqlite::SqliteStore;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::StoreOptions;
-
-/// Who did it, in the audit: whoever may write to the data folder.
+/// Who did it, in the audit: whoever may write to the store.
 const ACTOR: &str = "command line";
-
-fn open_store(options: &StoreOptions) -> Result<SqliteStore> {
-    Ok(SqliteStore::open(&options.data_dir)?)
-}
 
 /// A token that is cancelled by the first SIGINT or SIGTERM. A second one ends the process at once.
 fn stop_on_signal() -> Result<CancellationToken> {

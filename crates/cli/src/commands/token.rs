@@ -5,12 +5,13 @@ use taskplane_brain::{auth, clock};
 
 use crate::arguments::TokenCommand;
 use crate::output::say;
+use crate::store::Place;
 
 pub(crate) async fn run(command: TokenCommand) -> Result<()> {
     let TokenCommand::Create(options) = command;
-    let store = super::open_store(&options.store)?;
+    let store = Place::of(options.store)?.open().await?;
     let agent = options.agent.as_deref();
-    let token = auth::issue_agent_token(&store, &options.project, agent, super::ACTOR, clock::now()).await?;
+    let token = auth::issue_agent_token(&*store, &options.project, agent, super::ACTOR, clock::now()).await?;
     say(&token);
     Ok(())
 }

@@ -150,7 +150,7 @@ fn message(call: &Call, oid: &str, ticket: &str) -> Vec<u8> {
 }
 
 /// The reply of one worker, unless it is unreadable (some are pickles) or answers something else.
-fn reply(raw: &[u8], ticket: &str) -> Map<String, Value> {
+pub(crate) fn reply(raw: &[u8], ticket: &str) -> Map<String, Value> {
     let Ok(envelope) = Envelope::parse(raw) else { return Map::new() };
     if envelope.headers.get("ticket").and_then(Value::as_str) != Some(ticket) {
         return Map::new();

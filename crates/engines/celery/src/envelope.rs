@@ -151,6 +151,43 @@ mod tests {
         assert!(compressed, "the samples hold a compressed message");
     }
 
+    /// The envelope of `body`, which says that it is compressed.
+    fn compressed(body: &[u8]) -> Envelope {
+        use std::io::Write as _;
+
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(body).expect("a Vec takes every write");
+        Envelope {
+            body: STANDARD.encode(encoder.finish().expect("a Vec takes every write")),
+            content_encoding: None,
+            content_type: None,
+            headers: Map::from_iter([("compression".to_owned(), Value::from("application/x-gzip"))]),
+            properties: Properties { body_encoding: Some("base64".into()), ..Properties::default() },
+        }
+    }
+
+    #[test]
+    fn a_body_that_inflates_without_end_is_given_up() {
+        let bomb = compressed(&vec![b' '; 4 * MAX_BODY as usize]);
+        assert!(bomb.body.len() < 1 << 20);
+        assert_eq!(bomb.body_bytes().map(|bytes| bytes.len()), Ok(MAX_BODY as usize));
+        assert!(bomb.json_body().is_err() && bomb.lenient_body().is_err());
+    }
+
+    #[test]
+    fn deep_nesting_and_endless_numbers_are_refused_wherever_they_stand() {
+        let deep = "[".repeat(100_000);
+        let digits = "9".repeat(1 << 20);
+        for text in
+            [deep.clone(), format!("[{digits}"), format!("{{\"headers\":{deep}"), format!("{{\"body\":{digits}e9")]
+        {
+            assert!(Envelope::parse(text.as_bytes()).is_err());
+            let plain = Envelope { properties: Properties::default(), headers: Map::new(), ..compressed(b"") };
+            let plain = Envelope { body: text, ..plain };
+            assert!(plain.json_body().is_err() && plain.lenient_body().is_err());
+        }
+    }
+
     proptest! {
         #[test]
         fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), body in "\\PC{0,80}") {

@@ -15,6 +15,9 @@ mod engine;
 mod envelope;
 mod events;
 mod exception;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod intake;
 mod link;

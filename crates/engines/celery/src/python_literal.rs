@@ -379,7 +379,8 @@ fn escape(chars: &mut std::str::CharIndices<'_>, out: &mut String) -> bool {
 
 fn hex_escape(chars: &mut std::str::CharIndices<'_>, digits: usize, out: &mut String) -> bool {
     let text: String = chars.by_ref().take(digits).map(|(_, c)| c).collect();
-    let decoded = u32::from_str_radix(&text, 16).ok().filter(|_| text.len() == digits).and_then(char::from_u32);
+    let is_hex = text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let decoded = u32::from_str_radix(&text, 16).ok().filter(|_| is_hex).and_then(char::from_u32);
     out.push(decoded.unwrap_or(char::REPLACEMENT_CHARACTER));
     decoded.is_some()
 }
@@ -450,6 +451,12 @@ mod tests {
         let reading = read("('a\\nb', \"it's\", '\\x41\\u00e9', 'C:\\\\new')", Dialect::Python);
         assert_eq!(reading.value, json!(["a\nb", "it's", "Aé", "C:\\new"]));
         assert_eq!(reading.fidelity, Fidelity::Exact);
+    }
+
+    #[test]
+    fn a_sign_is_no_hex_digit() {
+        // `from_str_radix` alone would take it, and the text would pass for the original.
+        assert!(matches!(read("'\\x+1'", Dialect::Python).fidelity, Fidelity::Lossy(_)));
     }
 
     #[test]

@@ -144,6 +144,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn attacks_are_passed_over_or_bounded() {
+        let deep = format!(r#"{{"status":"SUCCESS","task_id":"x","result":{}"#, "[".repeat(100_000));
+        assert_eq!(Meta::parse(deep.as_bytes()), None);
+        let closed = format!("{deep}{}}}", "]".repeat(100_000));
+        assert_eq!(Meta::parse(closed.as_bytes()), None);
+        // A number of a million digits is no number that JSON readers hold; it costs the result, not the agent.
+        let endless = format!(r#"{{"status":"SUCCESS","task_id":"x","result":{}}}"#, "9".repeat(1 << 20));
+        assert_eq!(Meta::parse(endless.as_bytes()), None);
+        let large = r#"{"status":"FAILURE","task_id":"x","result":{"exc_type":"E","exc_message":"MESSAGE"}}"#;
+        let meta = Meta::parse(large.replace("MESSAGE", &"x".repeat(1 << 20)).as_bytes()).expect("a result");
+        assert!(meta.seen().exception_message.is_some_and(|message| message.len() < 20 << 10));
+    }
+
     proptest! {
         #[test]
         fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

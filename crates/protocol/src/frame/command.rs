@@ -17,10 +17,11 @@ pub mod commands {
 
 /// Something for the agent to do, at most once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Command {
-    /// Opaque to the agent.
+    /// Names the command; opaque to the agent. Ours are UUIDs.
     pub cmd_id: String,
-    /// One of [`commands`], or something newer.
+    /// What to do. An agent that does not know it answers `unsupported_command`.
     pub cmd: String,
     /// Arguments; their form depends on `cmd`.
     #[serde(default)]
@@ -29,26 +30,28 @@ pub struct Command {
 
 /// The answer to a command.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CommandResult {
-    /// The command's id.
+    /// The `cmd_id` of the command.
     pub cmd_id: String,
-    /// Done, or not.
+    /// True when it was done.
     pub ok: bool,
-    /// What came of it.
+    /// What came of it; its form depends on the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// Stable code.
+    /// When it was not done: a stable code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What happened, for people.
+    /// When it was not done: what happened, to what, and what to do, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
 /// How far a command has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CommandProgress {
-    /// The command's id.
+    /// The `cmd_id` of the command.
     pub cmd_id: String,
     /// Units done.
     pub done: u64,

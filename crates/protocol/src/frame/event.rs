@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::FrameError;
-use crate::limits::MAX_BATCH_EVENTS;
+use super::bounded::Bounded;
+use crate::limits::{MAX_BATCH_EVENTS, MAX_EVENT_BYTES};
 use crate::text::{Str, string_or_nothing};
 
 /// The names of events that are not about a task's life cycle.
@@ -57,71 +58,84 @@ impl<'a> EventBatch<'a> {
             return Err(FrameError::SeqZero);
         }
         let raw_events = events.get();
-        let events = match serde_json::from_str::<Vec<Event<'a>>>(raw_events) {
-            Ok(events) => events.into_iter().map(Ok).collect(),
-            Err(_) => one_by_one(raw_events).map_err(malformed)?,
+        // A short array has no event that is too large.
+        let together = match raw_events.len() {
+            0..=MAX_EVENT_BYTES => serde_json::from_str::<Bounded<Event<'a>, MAX_BATCH_EVENTS>>(raw_events).ok(),
+            _ => None,
         };
-        if events.is_empty() || events.len() > MAX_BATCH_EVENTS {
-            return Err(FrameError::BatchSize { seq, events: events.len() });
+        let (events, count): (Vec<_>, _) = match together {
+            Some(Bounded { items, count }) => (items.into_iter().map(Ok).collect(), count),
+            None => one_by_one(raw_events).map_err(malformed)?,
+        };
+        if count == 0 || count > MAX_BATCH_EVENTS {
+            return Err(FrameError::BatchSize { seq, events: count });
         }
         Ok(Self { seq, raw_events, events })
     }
 }
 
-/// Reads the events apart, so that a bad one does not block the rest.
-fn one_by_one<'a>(raw_events: &'a str) -> Result<Vec<Result<Event<'a>, Unreadable<'a>>>, serde_json::Error> {
-    let raws: Vec<&'a RawValue> = serde_json::from_str(raw_events)?;
-    let read = |raw: &'a RawValue| {
-        serde_json::from_str::<Event<'a>>(raw.get())
-            .map_err(|error| Unreadable { raw: raw.get(), reason: error.to_string() })
-    };
-    Ok(raws.into_iter().map(read).collect())
+type Read<'a> = Result<Event<'a>, Unreadable<'a>>;
+
+/// Reads the events apart, so that a bad one does not block the rest. Returns how many there are, too.
+fn one_by_one(raw_events: &str) -> Result<(Vec<Read<'_>>, usize), serde_json::Error> {
+    let raws: Bounded<&RawValue, MAX_BATCH_EVENTS> = serde_json::from_str(raw_events)?;
+    Ok((raws.items.into_iter().map(|raw| read(raw.get())).collect(), raws.count))
+}
+
+fn read(raw: &str) -> Read<'_> {
+    if raw.len() > MAX_EVENT_BYTES {
+        let reason = format!("the event has {} bytes; {MAX_EVENT_BYTES} are allowed", raw.len());
+        return Err(Unreadable { raw, reason });
+    }
+    serde_json::from_str::<Event<'_>>(raw).map_err(|error| Unreadable { raw, reason: error.to_string() })
 }
 
 /// One event as it is on the wire. Only `event_type` is always there; JSON values are kept as text.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Event"))]
 #[serde(remote = "Self")]
 pub struct Event<'a> {
-    /// What happened.
+    /// What happened: one of the known types, or a name of your own.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub event_type: Option<Str<'a>>,
-    /// When, RFC 3339; what is no text is as good as missing.
+    /// When it happened, by the observer's clock: RFC 3339 with a zone. Missing or absurd (before 2000, or more than a day
+    /// ahead), it is replaced by the time of receipt.
     #[serde(borrow, default, deserialize_with = "string_or_nothing", skip_serializing_if = "Option::is_none")]
     pub ts: Option<Str<'a>>,
-    /// Engine.
+    /// The queue engine, such as `celery`. At most 512 bytes.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<Str<'a>>,
-    /// The engine's id of the task.
+    /// The engine's own id of the task. At most 512 bytes; required on task events.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<Str<'a>>,
-    /// Task type.
+    /// Task type, such as `email.send_welcome`. At most 512 bytes.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Str<'a>>,
-    /// Positional arguments.
+    /// Positional arguments, redacted; any JSON, normally an array.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub args_redacted: Option<&'a RawValue>,
-    /// Keyword arguments.
+    /// Keyword arguments, redacted; any JSON, normally an object.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub kwargs_redacted: Option<&'a RawValue>,
-    /// Queue.
+    /// Queue. At most 512 bytes; required on `queue_stats`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<Str<'a>>,
-    /// Routing key.
+    /// Routing key. At most 512 bytes.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub routing_key: Option<Str<'a>>,
-    /// Exchange.
+    /// Exchange. At most 512 bytes.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Str<'a>>,
-    /// Worker.
+    /// Worker that runs or ran the task, or that the event is about. At most 512 bytes; required on worker events.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<Str<'a>>,
     /// Host of the process that told.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<Str<'a>>,
-    /// Process that told.
+    /// Process id of the process that told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u64>,
-    /// Attempt number, 0-based.
+    /// Attempt number, 0-based: 0 is the first run, 1 the first retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
     /// Earliest time to run, RFC 3339.
@@ -130,37 +144,37 @@ pub struct Event<'a> {
     /// Time after which it must not run, RFC 3339.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Str<'a>>,
-    /// Priority.
+    /// Priority, as the engine counts it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i64>,
-    /// First task of the workflow.
+    /// Id of the first task of the workflow. At most 512 bytes.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub root_id: Option<Str<'a>>,
-    /// Task that sent this one.
+    /// Id of the task that sent this one. At most 512 bytes.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<Str<'a>>,
-    /// Group.
+    /// Id of the group. At most 512 bytes.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub group_id: Option<Str<'a>>,
-    /// Chord body.
+    /// Id of the chord's body. At most 512 bytes.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub chord_id: Option<Str<'a>>,
-    /// Run time in milliseconds.
+    /// Run time in milliseconds; fractions are kept to the microsecond. Negative ones are ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_ms: Option<f64>,
-    /// Result.
+    /// What the task returned, redacted; any JSON.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub result_redacted: Option<&'a RawValue>,
-    /// Exception type.
+    /// Type of the exception, such as `ValueError`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub exception: Option<Str<'a>>,
-    /// Exception message.
+    /// Its message, redacted.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub exception_message: Option<Str<'a>>,
-    /// Traceback.
+    /// Its traceback, redacted.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub traceback: Option<Str<'a>>,
-    /// Signal that ended it.
+    /// Signal that ended it, such as `SIGTERM`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<Str<'a>>,
     /// It was running and was killed.

@@ -4,15 +4,17 @@ use taskplane_model::agent::AgentProfile;
 
 /// The first frame of every connection: who the agent is and what it can do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hello {
-    /// `v<major>` or `v<major>.<minor>`.
+    /// `v<major>` or `v<major>.<minor>`; equal majors are accepted.
     pub protocol: String,
-    /// Name, unique in the project.
+    /// Name of the agent, unique in the project; 1 to 512 bytes without control characters.
     pub agent_name: String,
-    /// UUID of the stream; the empty string is the one stream of an agent that has none.
+    /// The agent's stream: a UUID, made anew with every new buffer; at most 512 bytes. The empty string is the one stream of an
+    /// agent that has none.
     #[serde(default, deserialize_with = "null_is_default")]
     pub instance_id: String,
-    /// Framework of the host process.
+    /// Framework of the host process, such as `django`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub framework: Option<String>,
     /// Its version.
@@ -21,22 +23,22 @@ pub struct Hello {
     /// Version of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<String>,
-    /// What the host process does.
+    /// What the host process does, such as `web` or `worker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_role: Option<String>,
-    /// Engines it observes.
+    /// Queue engines that it observes, such as `celery`.
     #[serde(default, deserialize_with = "null_is_default")]
     pub engines: Vec<String>,
-    /// Schedulers it observes.
+    /// Schedulers that it observes, such as `celery-beat`.
     #[serde(default, deserialize_with = "null_is_default")]
     pub schedulers: Vec<String>,
-    /// What it can do, per engine and scheduler.
+    /// What it can do: an object per engine and scheduler.
     #[serde(default)]
     pub capabilities: Value,
-    /// Optional frames it understands or sends.
+    /// Names of optional frames and commands that it understands or sends.
     #[serde(default, deserialize_with = "null_is_default")]
     pub extensions: Vec<String>,
-    /// Host name, process id and the like.
+    /// Host name, process id and the like, to be shown to people.
     #[serde(default)]
     pub metadata: Value,
 }

@@ -1,8 +1,10 @@
 //! The frames, and their text.
 
+mod bounded;
 mod command;
 mod event;
 mod hello;
+mod schedule;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -13,6 +15,7 @@ use thiserror::Error;
 pub use command::{Command, CommandProgress, CommandResult, commands};
 pub use event::{Event, EventBatch, event_types};
 pub use hello::Hello;
+pub use schedule::ScheduleSync;
 
 use crate::text::Str;
 
@@ -29,8 +32,8 @@ pub enum AgentFrame<'a> {
     CommandResult(CommandResult),
     /// How far a command has come.
     CommandProgress(CommandProgress),
-    /// The state of a scheduler, kept as it came.
-    ScheduleSync(&'a RawValue),
+    /// The state of a scheduler.
+    ScheduleSync(ScheduleSync),
     /// A type that this version does not know; to be ignored and counted.
     Unknown(String),
 }
@@ -51,12 +54,14 @@ pub enum BrainFrame {
 
 /// An agent's sign of life.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Heartbeat {
-    /// When, by the agent's clock; text, because nothing depends on it.
+    /// When, by the agent's clock, RFC 3339; text, because nothing depends on it.
     #[serde(deserialize_with = "readable_or_nothing")]
     pub ts: Option<String>,
     /// How full its buffer is; a report that cannot be read is no report, for a heartbeat is first of all a sign of life.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::buffer_report"))]
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "readable_or_nothing")]
     pub buffer: Option<BufferReport>,
     /// What its adapters say: `ok`, or why not.

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
 use crate::close::CloseCode;
 use crate::frame::{
-    AgentFrame, BrainFrame, Command, CommandProgress, CommandResult, EventBatch, Heartbeat, Hello, encode,
+    AgentFrame, BrainFrame, Command, CommandProgress, CommandResult, EventBatch, Heartbeat, Hello, ScheduleSync, encode,
 };
-use crate::limits::{HEARTBEAT_TIMEOUT, HELLO_TIMEOUT, PING_EVERY};
+use crate::limits::{HEARTBEAT_TIMEOUT, HELLO_TIMEOUT, MAX_HEARTBEAT_BYTES, MAX_HELLO_BYTES, PING_EVERY};
 use crate::version;
 
 /// What happens to the brain's end.
@@ -34,6 +32,8 @@ pub enum GatewayInput<'a> {
     },
     /// Something for the agent to do.
     Command(&'a Command),
+    /// The driver does not read at the moment, because storage is slow: silence is not the peer's.
+    NotReading,
     /// Time passes. Call it once a second.
     Tick,
     /// The connection must end.
@@ -54,7 +54,7 @@ pub enum GatewayOutput<'a> {
     /// Hand on how far a command has come.
     Progress(CommandProgress),
     /// Keep the state of a scheduler.
-    ScheduleSync(&'a RawValue),
+    ScheduleSync(ScheduleSync),
     /// Count a frame of a type that is not known.
     UnknownFrame(String),
     /// Send a text frame.
@@ -122,12 +122,20 @@ impl GatewaySession {
                 Phase::Open => vec![GatewayOutput::Send(encode("command", command))],
                 _ => Vec::new(),
             },
+            GatewayInput::NotReading => {
+                self.last_frame = now;
+                Vec::new()
+            }
             GatewayInput::Tick => self.tick(now),
             GatewayInput::Close(code, reason) => self.close(code, reason),
         }
     }
 
     fn text<'a>(&mut self, text: &'a str) -> Vec<GatewayOutput<'a>> {
+        // What it says is kept as long as the connection lasts, and longer.
+        if self.phase == Phase::AwaitingHello && text.len() > MAX_HELLO_BYTES {
+            return self.close(CloseCode::TooLarge, format!("a hello has at most {MAX_HELLO_BYTES} bytes"));
+        }
         let frame = match AgentFrame::parse(text) {
             Ok(frame) => frame,
             Err(error) if self.phase == Phase::AwaitingHello && is_object(text) => {
@@ -140,6 +148,9 @@ impl GatewaySession {
             (Phase::AwaitingHello, _) => self.close(CloseCode::NoHello, "the first frame must be hello"),
             (_, AgentFrame::Hello(_)) => self.close(CloseCode::Malformed, "a second hello on one connection"),
             (_, AgentFrame::EventBatch(batch)) => vec![GatewayOutput::Ingest(batch)],
+            (_, AgentFrame::Heartbeat(_)) if text.len() > MAX_HEARTBEAT_BYTES => {
+                vec![GatewayOutput::Heartbeat(Heartbeat::default())]
+            }
             (_, AgentFrame::Heartbeat(heartbeat)) => vec![GatewayOutput::Heartbeat(heartbeat)],
             (_, AgentFrame::CommandResult(result)) => vec![GatewayOutput::Result(result)],
             (_, AgentFrame::CommandProgress(progress)) => vec![GatewayOutput::Progress(progress)],

@@ -7,11 +7,12 @@ use taskplane_model::access::Role;
 use taskplane_store::access::{
     AgentToken, ApiKey, AuditEntry, NewAudit, Project, SecretHash, SessionGrant, TokenGrant,
 };
+use taskplane_store::backend::access::{new_id, role};
 use taskplane_store::tasks::Page;
 use taskplane_store::{AccessStore, Result};
 
 use crate::SqliteStore;
-use crate::errors::{Done, Fault};
+use crate::errors::Done;
 use crate::writer::Tx;
 
 pub(crate) mod audit;
@@ -64,6 +65,10 @@ impl AccessStore for SqliteStore {
     async fn revoke_agent_token(&self, project: u64, id: &str, audit: NewAudit, now: Timestamp) -> Result<bool> {
         let id = id.to_owned();
         self.write(move |tx| tokens::revoke(tx, project, &id, &audit, now)).await
+    }
+
+    async fn revoked_agent_tokens(&self, ids: Vec<String>) -> Result<Vec<String>> {
+        self.read(move |view| tokens::revoked(view, &ids)).await
     }
 
     async fn create_api_key(
@@ -121,16 +126,4 @@ fn claim(tx: &Tx<'_>, now: Timestamp) -> Done<()> {
     let sql = "INSERT OR IGNORE INTO settings (name, value) VALUES ('claimed', ?1)";
     tx.db.prepare_cached(sql)?.execute(params![now.0])?;
     Ok(())
-}
-
-/// A public id: UUIDv7, so that ids sort by age.
-fn new_id(now: Timestamp) -> String {
-    let micros = now.0.max(0).cast_unsigned();
-    let ts = uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, (micros % 1_000_000 * 1_000) as u32);
-    uuid::Uuid::new_v7(ts).hyphenated().to_string()
-}
-
-fn role(number: u8) -> Done<Role> {
-    let role = [Role::Viewer, Role::Operator, Role::Admin].into_iter().find(|role| *role as u8 == number);
-    role.ok_or_else(|| Fault::corrupt("a role has an unknown number"))
 }

@@ -50,3 +50,11 @@ pub(super) fn revoke(tx: &Tx<'_>, project: u64, id: &str, audit: &NewAudit, now:
     }
     Ok(revoked)
 }
+
+pub(super) fn revoked(view: &View<'_>, ids: &[String]) -> Done<Vec<String>> {
+    let sql = "SELECT value FROM json_each(?1) \
+               WHERE NOT EXISTS (SELECT 1 FROM agent_tokens WHERE id = value AND revoked_at IS NULL)";
+    let mut select = view.db.prepare_cached(sql)?;
+    let revoked = select.query_map([serde_json::to_string(ids)?], |row| row.get(0))?;
+    Ok(revoked.collect::<rusqlite::Result<_>>()?)
+}

@@ -6,11 +6,11 @@ use rusqlite::params;
 use taskplane_model::command::{Command, CommandOutcome, CommandStatus};
 use taskplane_model::task::{Mark, Stamped};
 use taskplane_model::{TaskEventKind, TaskRecord, Timestamp};
+use taskplane_store::backend::changes::Change;
 
 use super::find;
 use crate::errors::Done;
 use crate::ids;
-use crate::ingest::changes::Change;
 use crate::ingest::{rollups, upsert};
 use crate::writer::Tx;
 

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 use taskplane_model::Timestamp;
-use taskplane_store::fleet::Heard;
+use taskplane_store::backend::agent_notes::AgentNotes;
+use taskplane_store::backend::changes::Changes;
+use taskplane_store::backend::signs::Signs;
+use taskplane_store::fleet::{Heard, SchedulesTold};
 use taskplane_store::ingest::{BatchToStore, OpenedStream, Recorded, StreamToOpen, Verdict};
 use taskplane_store::{IngestStore, Result};
 
@@ -10,10 +13,10 @@ use crate::SqliteStore;
 use crate::errors::Done;
 use crate::writer::Tx;
 
-pub(crate) mod changes;
 mod heard;
 mod quarantine;
 pub(crate) mod rollups;
+mod schedules;
 mod signs;
 pub(crate) mod streams;
 pub(crate) mod upsert;
@@ -31,13 +34,17 @@ impl IngestStore for SqliteStore {
     async fn note_heard(&self, heard: Vec<Heard>) -> Result<()> {
         self.write(move |tx| heard::note(tx, &heard)).await
     }
+
+    async fn keep_schedules(&self, told: SchedulesTold, now: Timestamp) -> Result<()> {
+        self.write(move |tx| schedules::keep(tx, &told, now)).await
+    }
 }
 
 fn record(tx: &mut Tx<'_>, batches: Vec<BatchToStore>, want_tasks: bool) -> Done<Recorded> {
     let mut recorded = Recorded::default();
-    let mut agents = heard::AgentNotes::default();
-    let mut signs = signs::Signs::default();
-    let mut changes = changes::Changes::new(tx.seed()?);
+    let mut agents = AgentNotes::default();
+    let mut signs = Signs::default();
+    let mut changes = Changes::new(tx.seed()?);
     for mut batch in batches {
         let (verdict, last) = streams::judge(tx, &batch)?;
         recorded.batches.push((verdict, last));
@@ -53,8 +60,8 @@ fn record(tx: &mut Tx<'_>, batches: Vec<BatchToStore>, want_tasks: bool) -> Done
     let changed = upsert::apply(tx, changes.into_vec(), want_tasks)?;
     recorded.tasks = changed;
     rollups::flush(tx)?;
-    signs.store(tx)?;
+    signs::store(tx, signs)?;
     streams::advance(tx)?;
-    agents.store(tx)?;
+    heard::store(tx, agents)?;
     Ok(recorded)
 }

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 use taskplane_model::TaskRecord;
 use taskplane_model::rollup::{Rollup, contribute};
+use taskplane_store::backend::stats::{decode, encode};
 
-use crate::errors::{Done, Fault};
+use crate::errors::Done;
 use crate::hashing::FastHash;
 use crate::writer::Tx;
 
@@ -78,17 +79,6 @@ pub(crate) fn flush(tx: &mut Tx<'_>) -> Done<()> {
         cache.held.clear();
     }
     Ok(())
-}
-
-/// Reads a stored row's statistics.
-pub(crate) fn decode(bytes: &[u8]) -> Done<Rollup> {
-    minicbor::decode(bytes).map_err(|error| Fault::corrupt(format!("statistics do not parse ({error})")))
-}
-
-fn encode(rollup: &Rollup, bytes: &mut Vec<u8>) -> Done<()> {
-    bytes.clear();
-    // Writing to memory cannot fail.
-    minicbor::encode(rollup, &mut *bytes).map_err(|error| Fault::corrupt(error.to_string()))
 }
 
 impl RollupCache {

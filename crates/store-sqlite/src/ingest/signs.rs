@@ -6,55 +6,22 @@ use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use taskplane_model::fleet::{Queue, Worker};
+use taskplane_store::backend::signs::{Key, Signs};
 
 use crate::errors::Done;
 use crate::writer::Tx;
 
-/// Project, name, engine.
-type Key = (u64, String, String);
-
-/// What a group of batches tells of workers and queues.
-#[derive(Debug, Default)]
-pub(super) struct Signs {
-    workers: BTreeMap<Key, Worker>,
-    queues: BTreeMap<Key, Queue>,
+/// Writes down what a group of batches told.
+pub(super) fn store(tx: &mut Tx<'_>, signs: Signs) -> Done<()> {
+    let find = "SELECT data FROM workers WHERE project = ?1 AND name = ?2 AND engine = ?3";
+    let put = "INSERT OR REPLACE INTO workers (project, name, engine, data) VALUES (?1, ?2, ?3, ?4)";
+    merge_into(tx, signs.workers, find, put, Worker::merge)?;
+    let find = "SELECT data FROM queues WHERE project = ?1 AND name = ?2 AND engine = ?3";
+    let put = "INSERT OR REPLACE INTO queues (project, name, engine, data) VALUES (?1, ?2, ?3, ?4)";
+    merge_into(tx, signs.queues, find, put, Queue::merge)
 }
 
-impl Signs {
-    /// Adds what one batch tells.
-    pub(super) fn take(&mut self, project: u64, workers: Vec<Worker>, queues: Vec<Queue>) {
-        for worker in workers {
-            let key = (project, worker.name.clone(), worker.engine.clone());
-            add(&mut self.workers, key, worker, Worker::merge);
-        }
-        for queue in queues {
-            let key = (project, queue.name.clone(), queue.engine.clone());
-            add(&mut self.queues, key, queue, Queue::merge);
-        }
-    }
-
-    /// Writes it down.
-    pub(super) fn store(self, tx: &mut Tx<'_>) -> Done<()> {
-        let find = "SELECT data FROM workers WHERE project = ?1 AND name = ?2 AND engine = ?3";
-        let put = "INSERT OR REPLACE INTO workers (project, name, engine, data) VALUES (?1, ?2, ?3, ?4)";
-        store(tx, self.workers, find, put, Worker::merge)?;
-        let find = "SELECT data FROM queues WHERE project = ?1 AND name = ?2 AND engine = ?3";
-        let put = "INSERT OR REPLACE INTO queues (project, name, engine, data) VALUES (?1, ?2, ?3, ?4)";
-        store(tx, self.queues, find, put, Queue::merge)
-    }
-}
-
-fn add<T>(into: &mut BTreeMap<Key, T>, key: Key, one: T, merge: fn(&mut T, T)) {
-    use std::collections::btree_map::Entry;
-    match into.entry(key) {
-        Entry::Occupied(mut known) => merge(known.get_mut(), one),
-        Entry::Vacant(place) => {
-            place.insert(one);
-        }
-    }
-}
-
-fn store<T>(tx: &Tx<'_>, told: BTreeMap<Key, T>, find: &str, put: &str, merge: fn(&mut T, T)) -> Done<()>
+fn merge_into<T>(tx: &Tx<'_>, told: BTreeMap<Key, T>, find: &str, put: &str, merge: fn(&mut T, T)) -> Done<()>
 where
     T: Serialize + DeserializeOwned + PartialEq + Clone,
 {

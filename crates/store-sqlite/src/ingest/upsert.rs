@@ -3,9 +3,9 @@
 use rusqlite::{Connection, Statement, params};
 use taskplane_model::{TaskRecord, Timestamp};
 use taskplane_store::StoreError;
+use taskplane_store::backend::changes::Change;
 use taskplane_store::tasks::StoredTask;
 
-use super::changes::Change;
 use super::rollups::{self, Series};
 use crate::codec::{self, Frame};
 use crate::errors::Done;

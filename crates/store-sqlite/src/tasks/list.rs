@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use taskplane_store::tasks::{TaskPage, TaskQuery};
 
-use super::plan::Wanted;
+use super::plan::wanted;
 use super::row::stored_task;
 use super::scan::{Budget, Scan, Step};
 use crate::errors::Done;
@@ -17,9 +17,9 @@ const BUDGET: Budget = Budget { rows: 20_000, time: Duration::from_millis(30) };
 
 /// One page, newest first.
 pub(super) fn list(view: &View<'_>, query: &TaskQuery) -> Done<TaskPage> {
-    let wanted = Wanted::new(view, query)?;
-    let plan = wanted.plan(view, query.project)?;
-    let mut scan = Scan::new(view, &wanted, plan, query.cursor, BUDGET);
+    let wanted = wanted(view, query)?;
+    let plan = wanted.plan();
+    let mut scan = Scan::new(view, &wanted, plan, query.cursor, BUDGET)?;
     let limit = query.limit.clamp(1, MAX_LIMIT);
     let needs_record = wanted.needs_record();
     let mut page = TaskPage::default();

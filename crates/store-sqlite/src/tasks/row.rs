@@ -1,6 +1,7 @@
 //! A task's row, without and with its record.
 
 use rusqlite::{OptionalExtension, Row};
+use taskplane_store::backend::plan::Brief;
 use taskplane_store::tasks::StoredTask;
 
 use crate::codec::{self, Frame};
@@ -8,36 +9,23 @@ use crate::errors::Done;
 use crate::ids;
 use crate::readers::View;
 
-/// The numbers of a row.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Brief {
-    pub(super) key: i64,
-    pub(super) project: i64,
-    pub(super) engine: i64,
-    pub(super) state: u8,
-    pub(super) name: i64,
-    pub(super) queue: i64,
-    pub(super) worker: i64,
-}
-
-impl Brief {
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            key: row.get(0)?,
-            project: row.get(1)?,
-            engine: row.get(2)?,
-            state: row.get(3)?,
-            name: row.get(4)?,
-            queue: row.get(5)?,
-            worker: row.get(6)?,
-        })
-    }
+/// The numbers of a row, in the order of its columns.
+pub(super) fn read_brief(row: &Row<'_>) -> rusqlite::Result<Brief> {
+    Ok(Brief {
+        key: row.get(0)?,
+        project: row.get(1)?,
+        engine: row.get(2)?,
+        state: row.get(3)?,
+        name: row.get(4)?,
+        queue: row.get(5)?,
+        worker: row.get(6)?,
+    })
 }
 
 /// The numbers of the row at `key`.
 pub(super) fn brief(view: &View<'_>, key: i64) -> Done<Option<Brief>> {
     let sql = "SELECT key, project, engine, state, name, queue, worker FROM tasks WHERE key = ?1";
-    Ok(view.db.prepare_cached(sql)?.query_row([key], Brief::read).optional()?)
+    Ok(view.db.prepare_cached(sql)?.query_row([key], read_brief).optional()?)
 }
 
 /// The task of a row.

@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::plan::{Plan, Wanted};
-use super::row::{Brief, brief};
+use taskplane_store::backend::plan::{Brief, Plan, Wanted};
+
+use super::get::keys_near;
+use super::row::{brief, read_brief};
 use crate::errors::Done;
 use crate::readers::View;
 
@@ -68,23 +70,24 @@ impl<'v> Scan<'v> {
         plan: Plan,
         cursor: Option<i64>,
         budget: Budget,
-    ) -> Self {
+    ) -> Done<Self> {
         let below = cursor.map_or(wanted.until, |cursor| cursor.min(wanted.until));
         let kinds: Vec<Kind> = match plan {
-            Plan::Keys(keys) => vec![Kind::Keys(keys.into_iter().filter(|key| *key < below).collect())],
+            Plan::Nothing => Vec::new(),
+            Plan::Ids(ids) => vec![Kind::Keys(keys_of(view, wanted, &ids, below)?)],
             Plan::States(states) => states.into_iter().map(Kind::State).collect(),
             Plan::Names(names) => names.into_iter().map(Kind::Name).collect(),
             Plan::All => vec![Kind::All],
         };
         let source = |kind| Source { kind, rows: VecDeque::new(), below, piece: FIRST_PIECE, ended: false };
-        Self {
+        Ok(Self {
             view,
             project: wanted.project,
             sources: kinds.into_iter().map(source).collect(),
             from: wanted.from,
             left: budget.rows,
             deadline: Instant::now() + budget.time,
-        }
+        })
     }
 
     /// The next row in descending order of keys.
@@ -115,6 +118,18 @@ impl<'v> Scan<'v> {
         }
         Ok(best.map(|(_, at)| at))
     }
+}
+
+/// Where tasks with these ids are, if they are anywhere, descending.
+fn keys_of(view: &View<'_>, wanted: &Wanted<'_>, ids: &[String], below: i64) -> Done<VecDeque<i64>> {
+    let mut keys = Vec::new();
+    for id in ids {
+        keys.extend(keys_near(view, wanted.project.cast_unsigned(), id)?);
+    }
+    keys.sort_unstable_by(|a, b| b.cmp(a));
+    keys.dedup();
+    keys.retain(|key| *key < below);
+    Ok(keys.into())
 }
 
 impl Source {
@@ -162,7 +177,7 @@ impl Source {
         let mut rows = select.query(rusqlite::params_from_iter(values))?;
         let mut fetched = 0;
         while let Some(row) = rows.next()? {
-            self.rows.push_back(Brief::read(row)?);
+            self.rows.push_back(read_brief(row)?);
             fetched += 1;
         }
         Ok(fetched)

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
+use taskplane_store::backend::named;
 use taskplane_store::tasks::{StoredTask, TaskTree};
 
 use super::get::{task, with_id};
 use super::row::{brief, stored_task};
 use crate::errors::Done;
 use crate::ids;
-use crate::links::named;
 use crate::readers::View;
 
 /// Most tasks of a tree.

@@ -40,6 +40,31 @@ pub async fn agent_tokens_open_until_revoked<S: Subject>(subject: &S) {
     assert_eq!(entries.iter().filter(|entry| entry.what.action == "revoke").count(), 1);
 }
 
+/// Of many tokens, those are told that open nothing any more, whoever revoked them.
+pub async fn revoked_tokens_are_found_among_many<S: Subject>(subject: &S) {
+    let store = subject.open().await;
+    let project = default_project(&store).await;
+    let mut ids = Vec::new();
+    for byte in 0..5 {
+        ids.push(store.create_agent_token(project, None, [byte; 32], audit("make"), NOW).await.expect("is kept").id);
+    }
+    assert_eq!(store.revoked_agent_tokens(Vec::new()).await.expect("can be read"), Vec::<String>::new());
+    assert_eq!(store.revoked_agent_tokens(ids.clone()).await.expect("can be read"), Vec::<String>::new());
+    // Another process on the same database.
+    let other = subject.open().await;
+    for id in [&ids[1], &ids[3]] {
+        assert!(other.revoke_agent_token(project, id, audit("revoke"), NOW).await.expect("is revoked"));
+    }
+    let unknown = "neither here nor there".to_owned();
+    let asked = ids.iter().chain([&unknown]).cloned().collect();
+    let mut found = store.revoked_agent_tokens(asked).await.expect("can be read");
+    found.sort_unstable();
+    let mut expected = vec![ids[1].clone(), ids[3].clone(), unknown];
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    assert_eq!(store.revoked_agent_tokens(vec![ids[0].clone()]).await.expect("can be read"), Vec::<String>::new());
+}
+
 /// A key opens its project with its role.
 pub async fn api_keys_open_their_project<S: Subject>(subject: &S) {
     let store = subject.open().await;

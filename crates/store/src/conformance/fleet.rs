@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use taskplane_model::agent::BufferReport;
 use taskplane_model::fleet::{Queue, Worker, WorkerFacts, WorkerSign};
+use taskplane_model::schedule::Schedule;
 
 use super::Subject;
 use super::samples::{ENGINE, NOW, batch, default_project, open, store_batch};
-use crate::fleet::Heard;
+use crate::fleet::{Heard, SchedulesTold};
 use crate::{FleetStore, IngestStore};
 
 /// An agent shows what it said last, and when it was heard.
@@ -85,4 +86,68 @@ pub async fn workers_and_queues_merge<S: Subject>(subject: &S) {
     let queues = store.queues(project).await.expect("can be read");
     let seen: Vec<_> = queues.iter().map(|(q, agent)| (q.name.as_str(), q.depth, agent.as_str())).collect();
     assert_eq!(seen, [("q", Some(7), "a")]);
+}
+
+fn told(project: u64, agent: u64, full: bool, schedules: &[(&str, &str)], removed: &[&str]) -> SchedulesTold {
+    let schedule = |(id, expression): &(&str, &str)| Schedule {
+        id: (*id).to_owned(),
+        expression: Some((*expression).to_owned()),
+        kwargs_redacted: Some(serde_json::json!({ "to": "<email>" })),
+        next_run_at: Some(NOW.plus(60)),
+        ..Schedule::default()
+    };
+    SchedulesTold {
+        project,
+        agent,
+        scheduler: "celery-beat".into(),
+        full,
+        schedules: schedules.iter().map(schedule).collect(),
+        removed: removed.iter().map(|id| (*id).to_owned()).collect(),
+    }
+}
+
+async fn schedules<S: FleetStore>(store: &S, project: u64) -> Vec<(String, String, String)> {
+    let schedules = store.schedules(project).await.expect("can be read");
+    let shown = |s: crate::fleet::StoredSchedule| (s.agent, s.schedule.id, s.schedule.expression.unwrap_or_default());
+    schedules.into_iter().map(shown).collect()
+}
+
+fn entry(agent: &str, id: &str, expression: &str) -> (String, String, String) {
+    (agent.to_owned(), id.to_owned(), expression.to_owned())
+}
+
+/// A full word on a scheduler replaces what was told before; a change adds, changes and removes single schedules. Both may come
+/// twice.
+pub async fn schedules_are_replaced_whole_or_changed_one_by_one<S: Subject>(subject: &S) {
+    let store = subject.open().await;
+    let project = default_project(&store).await;
+    let agent = open(&store, "a", "").await.agent;
+    let keep = async |told: SchedulesTold, at: i64| {
+        store.keep_schedules(told.clone(), NOW.plus(at)).await.expect("is kept");
+        store.keep_schedules(told, NOW.plus(at)).await.expect("is kept again");
+    };
+    keep(told(project, agent, true, &[("report", "1d"), ("clean", "5m")], &[]), 0).await;
+    keep(told(project, agent, false, &[("clean", "10m"), ("ping", "30s")], &["report", "unknown"]), 1).await;
+    assert_eq!(schedules(&store, project).await, [entry("a", "clean", "10m"), entry("a", "ping", "30s")]);
+    let one = &store.schedules(project).await.expect("can be read")[0];
+    assert_eq!((one.scheduler.as_str(), one.synced_at), ("celery-beat", NOW.plus(1)));
+    assert_eq!(one.schedule, told(project, agent, true, &[("clean", "10m")], &[]).schedules[0]);
+    let twice = [("once", "1h"), ("once", "2h")];
+    keep(told(project, agent, true, &twice, &[]), 2).await;
+    assert_eq!(schedules(&store, project).await, [entry("a", "once", "2h")]);
+    keep(told(project, agent, true, &[], &[]), 3).await;
+    assert!(schedules(&store, project).await.is_empty());
+    assert!(store.schedules(project + 1).await.expect("can be read").is_empty());
+}
+
+/// Two agents beside two deployments may each have a scheduler of the same name.
+pub async fn each_agent_tells_of_its_own_schedules<S: Subject>(subject: &S) {
+    let store = subject.open().await;
+    let project = default_project(&store).await;
+    let (b, a) = (open(&store, "b", "").await.agent, open(&store, "a", "").await.agent);
+    store.keep_schedules(told(project, a, true, &[("x", "1m")], &[]), NOW).await.expect("is kept");
+    store.keep_schedules(told(project, b, true, &[("x", "2m")], &[]), NOW).await.expect("is kept");
+    assert_eq!(schedules(&store, project).await, [entry("a", "x", "1m"), entry("b", "x", "2m")]);
+    store.keep_schedules(told(project, a, true, &[], &[]), NOW).await.expect("is kept");
+    assert_eq!(schedules(&store, project).await, [entry("b", "x", "2m")]);
 }

@@ -5,7 +5,8 @@ use taskplane_model::{TaskEventKind, TaskState};
 use super::Subject;
 use super::samples::{ENGINE, NOW, Random, Told, bare, batch, default_project, deltas, fold, lives, open, store_batch};
 use crate::ingest::{OpenedStream, Quarantined, Verdict};
-use crate::{IngestStore, Store, StoreError, TaskStore};
+use crate::tasks::Page;
+use crate::{FleetStore, IngestStore, Store, StoreError, TaskStore};
 
 fn told(id: &str, kind: TaskEventKind) -> Vec<Told> {
     vec![Told::new(id, kind, NOW).named("shop.pay")]
@@ -172,4 +173,23 @@ pub async fn quarantined_events_are_counted<S: Subject>(subject: &S) {
     store_batch(&store, one.clone()).await;
     store.record_batches(vec![one], false).await.expect("is a replay");
     assert_eq!(agent(&store, "a").await.quarantined_events, 3);
+}
+
+/// Events that were not understood can be looked at, newest first.
+pub async fn quarantined_events_come_in_pages<S: Subject>(subject: &S) {
+    let store = subject.open().await;
+    let project = default_project(&store).await;
+    let stream = open(&store, "a", "").await;
+    for seq in 1..=3 {
+        let mut one = batch(project, stream, seq, Vec::new());
+        one.quarantined = vec![Quarantined { raw: format!("{{\"n\":{seq}}}"), reason: "no event_type".into() }];
+        store_batch(&store, one).await;
+    }
+    let page = async |cursor| store.quarantine(project, Page { limit: 2, cursor }).await.expect("can be read");
+    let (first, cursor) = page(None).await;
+    let (rest, end) = page(Some(cursor.expect("there is more"))).await;
+    let raws: Vec<&str> = first.iter().chain(&rest).map(|event| event.raw.as_str()).collect();
+    assert_eq!(raws, ["{\"n\":3}", "{\"n\":2}", "{\"n\":1}"]);
+    assert_eq!((end, first[0].agent.as_str(), first[0].reason.as_str()), (None, "a", "no event_type"));
+    assert!(store.quarantine(project + 1, Page { limit: 2, cursor: None }).await.expect("can be read").0.is_empty());
 }

@@ -18,6 +18,7 @@ pub mod lists;
 pub mod persistence;
 mod samples;
 pub mod statistics;
+pub mod texts;
 pub mod trees;
 
 /// One database, empty at first.
@@ -38,17 +39,21 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@ $subject;
             ingest { streams_remember_where_they_stand, batches_are_stored_once, a_restarted_sequence_is_a_conflict,
                 gaps_are_counted_as_lost, one_call_takes_many_streams, an_unknown_stream_is_refused_whole,
-                changed_tasks_come_back, raw_batches_can_be_read_back, quarantined_events_are_counted }
+                changed_tasks_come_back, raw_batches_can_be_read_back, quarantined_events_are_counted,
+                quarantined_events_come_in_pages }
             statistics { any_split_order_and_repetition_gives_the_same, late_facts_move_contributions,
                 windows_have_all_their_steps, task_types_come_busiest_first }
             lists { tasks_are_found_by_id, pages_lose_and_repeat_nothing_while_tasks_come, pages_end,
                 tasks_of_one_instant_are_all_listed, counts_equal_lists }
             filters { every_filter_finds_what_the_model_says, nonsense_finds_nothing, projects_are_apart }
+            texts { every_text_comes_back_as_it_was, names_are_sorted_by_their_bytes }
             trees { a_workflow_is_found_from_each_of_its_tasks, trees_are_bounded, a_lone_task_is_its_own_tree }
-            fleet { agents_show_their_latest_word, workers_and_queues_merge }
+            fleet { agents_show_their_latest_word, workers_and_queues_merge,
+                schedules_are_replaced_whole_or_changed_one_by_one, each_agent_tells_of_its_own_schedules }
             commands { commands_begin_and_end_once, an_idempotency_key_is_used_once, retries_link_both_ways,
                 retried_tasks_that_are_not_known_are_entered, open_commands_are_abandoned, commands_come_in_pages }
-            access { there_is_a_default_project, agent_tokens_open_until_revoked, api_keys_open_their_project,
+            access { there_is_a_default_project, agent_tokens_open_until_revoked, revoked_tokens_are_found_among_many,
+                api_keys_open_their_project,
                 signin_links_work_once, signin_links_and_sessions_expire, sessions_end, the_first_start_is_known,
                 audit_is_kept_in_order }
             persistence { everything_is_there_after_a_restart, work_goes_on_after_a_restart, two_stores_share_one_database }

@@ -9,6 +9,7 @@ import { QueryView } from '../../components/ui/query-view'
 import { useProject, useSession } from '../../lib/session'
 import { AgentCard } from './agent-card'
 import { ConnectAgent } from './connect-agent'
+import { Quarantine } from './quarantine'
 
 export function AgentsPage(): ReactElement {
   const query = useQuery(agentsQuery(useProject()))
@@ -35,13 +36,16 @@ export function AgentsPage(): ReactElement {
               </div>
             )
           ) : (
-            <div className="grid gap-4 xl:grid-cols-2">
-              {items
-                .toSorted((one, other) => Number(other.state === 'online') - Number(one.state === 'online') || one.name.localeCompare(other.name))
-                .map((agent) => (
-                  <AgentCard key={agent.id} agent={agent} />
-                ))}
-            </div>
+            <>
+              <div className="grid gap-4 xl:grid-cols-2">
+                {items
+                  .toSorted((one, other) => Number(other.state === 'online') - Number(one.state === 'online') || one.name.localeCompare(other.name))
+                  .map((agent) => (
+                    <AgentCard key={agent.id} agent={agent} />
+                  ))}
+              </div>
+              {items.some((agent) => agent.quarantined_events > 0) && <Quarantine />}
+            </>
           )
         }
       </QueryView>

@@ -25,7 +25,8 @@ export function TaskEvents({ engine, taskId }: { engine: string; taskId: string 
                     <summary className="text-sm">
                       <span className="font-mono">{event.event_type}</span>{' '}
                       <span className="text-muted">
-                        <Clock at={event.ts} /> · from {event.agent} · arrived {duration(between(event.ts, event.received_at) ?? 0)} later
+                        <Clock at={event.ts} /> · from {event.agent} ·{' '}
+                        {event.ts_replaced ? 'it told no credible time: this is when it arrived' : `arrived ${duration(between(event.ts, event.received_at) ?? 0)} later`}
                       </span>
                     </summary>
                     <div className="mt-1 rounded-md bg-raised p-2">

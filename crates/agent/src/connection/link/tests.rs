@@ -49,10 +49,25 @@ fn ends() -> Ends {
     let (dispatcher, answers) = Dispatcher::new(Arc::new([]), redactor);
     let spool = Spool::new(Buffer::open(dir.path(), BufferOptions::default()).expect("opens"));
     let hello = Hello { protocol: "v1".into(), agent_name: "a".into(), ..Hello::default() };
-    let courier = Courier { hello, spool, health, dispatcher, answers, oversize: Oversize::default() };
+    let courier = Courier {
+        hello,
+        spool,
+        health,
+        dispatcher,
+        answers,
+        oversize: Oversize::default(),
+        is_live: watch::Sender::new(false),
+        is_leftover: false,
+    };
     let (to_brain, sent) = mpsc::unbounded_channel();
     let (brain, from_brain) = mpsc::unbounded_channel();
     Ends { pipe: Pipe { to_brain, from_brain }, sent, brain, courier, _dir: dir }
+}
+
+/// A connection of which nobody wants that it ends.
+async fn undisturbed(pipe: &mut Pipe, courier: &mut Courier) -> (Ended, bool) {
+    let never = CancellationToken::new();
+    drive(pipe, courier, Wishes { drain: &never, leave: &never, better: &never }).await
 }
 
 fn parsed(frame: Option<String>) -> Value {
@@ -64,10 +79,9 @@ async fn a_heartbeat_says_how_the_buffer_and_the_engines_are_and_a_silent_brain_
     let Ends { mut pipe, mut sent, brain, mut courier, _dir } = ends();
     let waiting = [(Timestamp(1_795_000_000_000_000), "{}".to_owned())];
     courier.spool.append_all_blocking(&waiting);
-    let drain = CancellationToken::new();
     brain.send(Incoming::Text(r#"{"type":"ack","seq":0}"#.into())).expect("sends");
-    let ended = drive(&mut pipe, &mut courier, &drain).await;
-    assert_eq!(ended, Ended::Lost("nothing was heard from the brain for 60 s".into()));
+    let ended = undisturbed(&mut pipe, &mut courier).await;
+    assert_eq!(ended, (Ended::Lost("nothing was heard from the brain for 60 s".into()), true));
     assert_eq!(parsed(sent.recv().await)["type"], "hello");
     let heartbeat = parsed(sent.recv().await);
     assert_eq!((&heartbeat["type"], &heartbeat["adapters"]), (&json!("heartbeat"), &json!({"celery": "ok"})));
@@ -78,29 +92,21 @@ async fn a_heartbeat_says_how_the_buffer_and_the_engines_are_and_a_silent_brain_
 #[tokio::test(start_paused = true)]
 async fn a_brain_that_never_welcomes_is_given_up() {
     let Ends { mut pipe, sent: _sent, brain: _brain, mut courier, _dir } = ends();
-    let ended = drive(&mut pipe, &mut courier, &CancellationToken::new()).await;
-    assert_eq!(ended, Ended::Lost("the brain did not answer hello within 10 s".into()));
+    let ended = undisturbed(&mut pipe, &mut courier).await;
+    assert_eq!(ended, (Ended::Lost("the brain did not answer hello within 10 s".into()), false));
 }
 
-#[tokio::test]
-async fn a_batch_that_is_refused_again_and_again_is_sent_shortened() {
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_says_what_is_wrong_with_the_disk_and_nothing_of_a_buffer_that_is_not_the_agents() {
     let Ends { mut pipe, mut sent, brain, mut courier, _dir } = ends();
-    let event = json!({"event_type": "task_failed", "task_id": "t", "traceback": "x".repeat(200_000)}).to_string();
-    courier.spool.append_all_blocking(&[(Timestamp(0), event)]);
-    courier.spool.seal_blocking();
-    let mut lengths = Vec::new();
-    for _ in 0..4 {
-        brain.send(Incoming::Text(r#"{"type":"ack","seq":0}"#.into())).expect("sends");
-        let drain = CancellationToken::new();
-        let driven = drive(&mut pipe, &mut courier, &drain);
-        let brain = &brain;
-        let refusing = async {
-            while parsed(sent.recv().await)["type"] == "hello" {}
-            brain.send(Incoming::Closed(Some(1009), "too large".into())).expect("sends");
-        };
-        let (ended, ()) = tokio::join!(driven, refusing);
-        assert_eq!(ended, Ended::Closed(Some(1009), "too large".into()));
-        lengths.push(courier.oversize.room(&courier.spool.next_after(0).await.expect("a batch")));
-    }
-    assert_eq!(lengths, [None, Some(128 << 10), Some(32 << 10), Some(8 << 10)]);
+    courier.is_leftover = true;
+    courier.spool = Spool::new(Buffer::open_on_a_disk_that_refuses(_dir.path()));
+    courier.spool.append_all_blocking(&[(Timestamp(0), "{}".to_owned())]);
+    brain.send(Incoming::Text(r#"{"type":"ack","seq":0}"#.into())).expect("sends");
+    undisturbed(&mut pipe, &mut courier).await;
+    sent.recv().await.expect("hello");
+    let heartbeat = parsed(sent.recv().await);
+    let said = heartbeat["adapters"]["buffer"].as_str().expect("a sentence");
+    assert!(said.starts_with("the buffer cannot be written: events are dropped until it can"), "{said}");
+    assert_eq!(heartbeat["buffer"], Value::Null);
 }

@@ -49,9 +49,11 @@ fn pick(task: &StoredTask, batch: &RawBatch, text: &str, events: &mut Vec<TaskEv
         if !is_of_task {
             continue;
         }
+        let time = event_time(&event, batch.received_at);
         events.push(TaskEvent {
             event_type: event.event_type.as_deref().unwrap_or_default().to_owned(),
-            ts: event_time(&event, batch.received_at),
+            ts: time.ts,
+            ts_replaced: time.is_replaced,
             agent: batch.agent.clone(),
             received_at: batch.received_at,
             seq: batch.seq,
@@ -76,6 +78,7 @@ fn from_record(task: &StoredTask) -> Vec<TaskEvent> {
         event: known(&entry),
         event_type: entry.event,
         ts: entry.ts,
+        ts_replaced: false,
         agent: agent.clone(),
         received_at: entry.ts,
         seq: 0,

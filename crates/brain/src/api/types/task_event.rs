@@ -15,6 +15,8 @@ pub struct TaskEvent {
     /// When, by the observer's clock (or when it was received, where that was absurd).
     #[schema(value_type = String, format = DateTime)]
     pub ts: Timestamp,
+    /// True when the event's own time was missing or absurd, and `ts` is when it was received.
+    pub ts_replaced: bool,
     /// Agent that told.
     pub agent: String,
     /// When the brain received it.

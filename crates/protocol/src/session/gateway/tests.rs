@@ -114,3 +114,68 @@ fn a_close_reason_fits_its_frame() {
     let [GatewayOutput::Close(_, reason)] = &outputs[..] else { panic!("closes") };
     assert!(reason.len() <= 123);
 }
+
+#[test]
+fn silence_does_not_count_while_nothing_is_read() {
+    let mut session = open(0);
+    for second in (10..200).step_by(10) {
+        let now = START + Duration::from_secs(second);
+        session.handle(now, GatewayInput::NotReading);
+        assert_eq!(closed_with(&session.handle(now, GatewayInput::Tick)), None, "{second}");
+    }
+    let later = START + Duration::from_secs(190) + HEARTBEAT_TIMEOUT;
+    assert_eq!(closed_with(&session.handle(later, GatewayInput::Tick)), Some(CloseCode::HeartbeatTimeout));
+}
+
+#[test]
+fn a_hello_over_its_limit_closes_with_1009() {
+    let hello = |bytes| format!(r#"{},"more":"{}"}}"#, &HELLO[..HELLO.len() - 1], "x".repeat(bytes));
+    let text = hello(MAX_HELLO_BYTES - 200);
+    assert!(matches!(session().handle(START, GatewayInput::Text(&text))[..], [GatewayOutput::Open(_)]));
+    let text = hello(MAX_HELLO_BYTES);
+    assert_eq!(closed_with(&session().handle(START, GatewayInput::Text(&text))), Some(CloseCode::TooLarge));
+}
+
+#[test]
+fn of_a_heartbeat_over_its_limit_only_the_sign_of_life_counts() {
+    let report = "x".repeat(MAX_HEARTBEAT_BYTES);
+    let text = format!(r#"{{"type":"heartbeat","adapters":{{"celery":"{report}"}}}}"#);
+    let mut session = open(0);
+    let outputs = session.handle(START, GatewayInput::Text(&text));
+    assert!(matches!(&outputs[..], [GatewayOutput::Heartbeat(heartbeat)] if heartbeat.adapters.is_none()));
+}
+
+#[test]
+fn deep_nesting_is_read_without_recursion() {
+    for (open_all, close_all) in [("[", "]"), (r#"{"a":"#, "}")] {
+        let deep = format!("{}1{}", open_all.repeat(100_000), close_all.repeat(100_000));
+        let mut session = open(0);
+        let batch = format!(
+            r#"{{"type":"event_batch","seq":1,"x":{deep},"events":[{{"event_type":"a","args_redacted":{deep}}},{{"y":{deep}}},{deep}]}}"#
+        );
+        let outputs = session.handle(START, GatewayInput::Text(&batch));
+        assert!(matches!(&outputs[..], [GatewayOutput::Ingest(batch)] if batch.events.len() == 3));
+        for kind in ["heartbeat", "gossip", "hello", "command_result", "command_progress", "schedule_sync"] {
+            for key in ["adapters", "metadata", "result", "schedules", "more"] {
+                let text =
+                    format!(r#"{{"type":"{kind}","protocol":"v1","agent_name":"a","cmd_id":"c","{key}":{deep}}}"#);
+                // Whatever comes of it, nothing overflows.
+                open(0).handle(START, GatewayInput::Text(&text));
+                self::session().handle(START, GatewayInput::Text(&text));
+            }
+        }
+        assert_eq!(
+            closed_with(&session.handle(START, GatewayInput::Text(&deep[..100_000]))),
+            Some(CloseCode::Malformed)
+        );
+    }
+}
+
+#[test]
+fn many_empty_events_are_counted_and_not_kept() {
+    let text = format!(r#"{{"type":"event_batch","seq":1,"events":[{{}}{}]}}"#, ",{}".repeat(200_000));
+    let mut session = open(0);
+    let outputs = session.handle(START, GatewayInput::Text(&text));
+    let [GatewayOutput::Close(CloseCode::Malformed, reason)] = &outputs[..] else { panic!("closes: {outputs:?}") };
+    assert!(reason.contains("200001 events"), "{reason}");
+}

@@ -1,0 +1,313 @@
+//! One agent's connection: does what its session says, whatever the transport.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::{BoxFuture, OptionFuture};
+use futures_util::stream::{FuturesOrdered, StreamExt};
+use taskplane_protocol::close::CloseCode;
+use taskplane_protocol::frame::{Command, EventBatch, Hello};
+use taskplane_protocol::session::{GatewayInput, GatewayOutput, GatewaySession};
+use taskplane_store::StoreError;
+use taskplane_store::access::{SecretHash, TokenGrant};
+use taskplane_store::ingest::{OpenedStream, StreamToOpen};
+use tokio::sync::mpsc;
+
+use super::connections::{Closing, Newcomer, Outbox};
+use super::door::Place;
+use super::wire::{Gone, Incoming, Wire};
+use crate::auth::{self, Unauthorized};
+use crate::brain::Brain;
+use crate::clock;
+use crate::ingest::{Answer, BatchOrigin, IngestError, Inlet, fold, keep_schedules};
+use crate::live::Topic;
+
+/// Commands waiting for one connection.
+const OUTBOX: usize = 64;
+/// How often a session is told that time passes. Its shortest time-out is 10 s.
+const TICK: Duration = Duration::from_secs(2);
+/// How long a store that cannot be written is given to register a stream; an agent waits 10 s …
+const REGISTER_WITHIN: Duration = Duration::from_secs(5);
+/// … and how long it is left alone in between.
+const REGISTER_PAUSE: Duration = Duration::from_millis(250);
+
+/// An agent whose token has been checked.
+pub(super) struct Admitted {
+    /// What its token opens.
+    pub(super) grant: TokenGrant,
+    /// Its token, to be checked again once the connection can be found by whoever revokes it.
+    pub(super) token: SecretHash,
+    /// Its place among those who came with that token.
+    pub(super) place: Place,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve<W: Wire>(brain: Brain, admitted: Admitted, wire: W) {
+    brain.metrics.connections.inc();
+    let mut connection = Connection::new(brain.clone(), admitted, wire);
+    connection.run().await;
+    let Connection { open, mut wire, admitted, .. } = connection;
+    if let Some(open) = open {
+        brain.connections.remove(open.id);
+        brain.commands.connection_lost(open.id).await;
+        brain.live.note_uncounted(open.origin.project, Topic::Agents, 1);
+        tracing::info!(agent = %open.agent_name, "agent disconnected");
+    }
+    brain.metrics.connections.dec();
+    drop(admitted.place);
+    wire.finish(&brain.stop).await;
+}
+
+struct Connection<W> {
+    brain: Brain,
+    admitted: Admitted,
+    wire: W,
+    session: GatewaySession,
+    began: Instant,
+    outbox: Outbox,
+    commands: mpsc::Receiver<Command>,
+    closes: mpsc::Receiver<Closing>,
+    open: Option<Open>,
+    /// A batch that waits for room in memory. Until it has some, nothing more is read.
+    handing: Option<BoxFuture<'static, Answer>>,
+    /// Batches handed to ingest whose answers have not come; in order, because acks are cumulative.
+    storing: FuturesOrdered<Answer>,
+}
+
+struct Open {
+    id: u64,
+    agent_name: String,
+    origin: BatchOrigin,
+    inlet: Inlet,
+}
+
+/// What woke a connection up.
+enum Event {
+    Came(Incoming),
+    Handed(Answer),
+    Stored(Result<u64, IngestError>),
+    Command(Command),
+    Close(Closing),
+    Tick,
+    Stop,
+}
+
+impl<W: Wire> Connection<W> {
+    fn new(brain: Brain, admitted: Admitted, wire: W) -> Self {
+        let (command_outbox, commands) = mpsc::channel(OUTBOX);
+        let (close_outbox, closes) = mpsc::channel(1);
+        Self {
+            brain,
+            admitted,
+            wire,
+            session: GatewaySession::new(Duration::ZERO),
+            began: Instant::now(),
+            outbox: Outbox { commands: command_outbox, close: close_outbox },
+            commands,
+            closes,
+            open: None,
+            handing: None,
+            storing: FuturesOrdered::new(),
+        }
+    }
+
+    async fn run(&mut self) {
+        let mut ticker = tokio::time::interval(TICK);
+        ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !self.session.is_closed() {
+            let is_reading = self.handing.is_none();
+            let event = tokio::select! {
+                // What is stored is acked before more is read, and what never stops coming cannot stop the clock.
+                biased;
+                () = self.brain.stop.cancelled() => Event::Stop,
+                Some(closing) = self.closes.recv() => Event::Close(closing),
+                Some(answer) = self.storing.next() => Event::Stored(answer.unwrap_or(Err(IngestError))),
+                Some(command) = self.commands.recv() => Event::Command(command),
+                Some(handed) = OptionFuture::from(self.handing.as_mut()) => Event::Handed(handed),
+                _ = ticker.tick() => Event::Tick,
+                incoming = self.wire.receive(), if is_reading => Event::Came(incoming),
+            };
+            if self.on_event(event).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn on_event(&mut self, event: Event) -> Result<(), Gone> {
+        match event {
+            Event::Came(incoming) => self.on_incoming(incoming).await,
+            Event::Handed(answer) => {
+                self.handing = None;
+                self.storing.push_back(answer);
+                Ok(())
+            }
+            Event::Stored(Ok(seq)) => self.step(GatewayInput::Stored { seq }).await,
+            Event::Stored(Err(IngestError)) => {
+                self.step(GatewayInput::Close(CloseCode::Overloaded, "the brain cannot store events at the moment"))
+                    .await
+            }
+            Event::Command(command) => self.step(GatewayInput::Command(&command)).await,
+            Event::Close((code, reason)) => self.step(GatewayInput::Close(code, reason)).await,
+            Event::Tick => {
+                if self.handing.is_some() {
+                    self.step(GatewayInput::NotReading).await?;
+                }
+                self.step(GatewayInput::Tick).await
+            }
+            Event::Stop => self.step(GatewayInput::Close(CloseCode::GoingAway, "the brain is stopping")).await,
+        }
+    }
+
+    async fn on_incoming(&mut self, incoming: Incoming) -> Result<(), Gone> {
+        match incoming {
+            Incoming::Text(text) => {
+                if let Some(open) = &self.open {
+                    self.brain.connections.heard(open.id, None);
+                }
+                self.step(GatewayInput::Text(&text)).await
+            }
+            Incoming::NotText => self.step(GatewayInput::NotText).await,
+            Incoming::TooLarge => self.step(GatewayInput::TooLarge).await,
+            Incoming::Alive => self.step(GatewayInput::Alive).await,
+            Incoming::Gone => Err(Gone),
+        }
+    }
+
+    async fn step(&mut self, input: GatewayInput<'_>) -> Result<(), Gone> {
+        let mut next = self.handle(input).await?;
+        while let Some(input) = next {
+            next = self.handle(input).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands `input` to the session and does what it says. What comes back is to be handed to it next.
+    async fn handle(&mut self, input: GatewayInput<'_>) -> Result<Option<GatewayInput<'static>>, Gone> {
+        let now = self.began.elapsed();
+        let mut next = None;
+        for output in self.session.handle(now, input) {
+            next = self.act(output).await?.or(next);
+        }
+        Ok(next)
+    }
+
+    async fn act(&mut self, output: GatewayOutput<'_>) -> Result<Option<GatewayInput<'static>>, Gone> {
+        match output {
+            GatewayOutput::Send(text) => self.wire.send(text).await?,
+            GatewayOutput::Ping => self.wire.ping().await?,
+            GatewayOutput::Close(code, reason) => {
+                tracing::info!(agent = self.agent_name(), code = code.number(), %reason, "closing an agent's connection");
+                self.wire.close(code, reason).await;
+            }
+            GatewayOutput::Open(hello) => return Ok(Some(self.open_stream(*hello).await)),
+            GatewayOutput::Ingest(batch) => self.hand_over(&batch),
+            GatewayOutput::Heartbeat(heartbeat) => {
+                if let Some(open) = &self.open {
+                    self.brain.connections.heard(open.id, Some(heartbeat));
+                }
+            }
+            GatewayOutput::Result(result) => {
+                if let Some(open) = &self.open {
+                    self.brain.commands.answered(open.id, result).await;
+                }
+            }
+            GatewayOutput::ScheduleSync(sync) => {
+                if let Some(open) = &self.open {
+                    keep_schedules(&*self.brain.store, &open.origin, sync).await;
+                }
+            }
+            // Progress is sent only for commands that ask for it, and none does.
+            GatewayOutput::Progress(_) => {}
+            GatewayOutput::UnknownFrame(kind) => {
+                self.brain.metrics.unknown_frames.inc();
+                tracing::debug!(agent = self.agent_name(), kind, "ignored a frame of an unknown type");
+            }
+        }
+        Ok(None)
+    }
+
+    #[expect(
+        clippy::async_yields_async,
+        reason = "first room in memory is waited for, then, while more is read, the disk"
+    )]
+    fn hand_over(&mut self, batch: &EventBatch<'_>) {
+        let Some(open) = &self.open else { return };
+        let folded = fold(batch, &open.origin, clock::now());
+        let (ingest, inlet) = (self.brain.ingest.clone(), open.inlet.clone());
+        self.handing = Some(Box::pin(async move { ingest.submit(&inlet, folded).await }));
+    }
+
+    /// Registers the stream that `hello` names. What comes back is to be handed to the session.
+    async fn open_stream(&mut self, hello: Hello) -> GatewayInput<'static> {
+        let grant = &self.admitted.grant;
+        if grant.agent.as_ref().is_some_and(|bound| *bound != hello.agent_name) {
+            tracing::warn!(agent = %hello.agent_name, "refused an agent whose token is bound to another name");
+            return GatewayInput::Close(
+                CloseCode::TokenRevoked,
+                "this token is bound to another agent name; use that name or another token",
+            );
+        }
+        let stream = StreamToOpen {
+            project: grant.project,
+            agent_name: hello.agent_name.clone(),
+            instance_id: hello.instance_id.clone(),
+            profile: hello.profile(),
+        };
+        let opened = match register(&self.brain, stream).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!(%error, agent = %hello.agent_name, "could not register an agent");
+                return GatewayInput::Close(CloseCode::Overloaded, "the brain cannot register agents at the moment");
+            }
+        };
+        let newcomer = Newcomer {
+            project: grant.project,
+            agent: opened.agent,
+            agent_name: hello.agent_name.clone(),
+            stream: opened.stream,
+            token_id: grant.token_id.clone(),
+            engines: hello.engines.clone(),
+        };
+        let only_engine: Option<Arc<str>> = match &hello.engines[..] {
+            [engine] => Some(engine.as_str().into()),
+            _ => None,
+        };
+        let origin = BatchOrigin { project: grant.project, agent: opened.agent, stream: opened.stream, only_engine };
+        let inlet = Inlet::new(&grant.token_id);
+        self.brain.live.note_uncounted(grant.project, Topic::Agents, 1);
+        let id = self.brain.connections.add(newcomer, self.outbox.clone());
+        self.open = Some(Open { id, agent_name: hello.agent_name.clone(), origin, inlet });
+        // Revoking closes what is registered. The token may have been revoked before that: since the handshake.
+        match auth::agent_grant(&*self.brain.store, self.admitted.token).await {
+            Ok(_) => {}
+            Err(Unauthorized::Store(_)) => {
+                return GatewayInput::Close(CloseCode::Overloaded, "the brain cannot check tokens at the moment");
+            }
+            Err(_) => return GatewayInput::Close(CloseCode::TokenRevoked, "the token was revoked"),
+        }
+        tracing::info!(agent = %hello.agent_name, last_seq = opened.last_seq, "agent connected");
+        GatewayInput::Opened { last_seq: opened.last_seq }
+    }
+
+    fn agent_name(&self) -> &str {
+        self.open.as_ref().map_or("?", |open| &open.agent_name)
+    }
+}
+
+/// Registers a stream. A database that restarts is waited for, but not for longer than an agent waits for its answer.
+async fn register(brain: &Brain, stream: StreamToOpen) -> Result<OpenedStream, StoreError> {
+    let until = Instant::now() + REGISTER_WITHIN;
+    loop {
+        match brain.store.open_stream(stream.clone(), clock::now()).await {
+            Err(error) if error.is_retryable() && Instant::now() < until && !brain.stop.is_cancelled() => {
+                brain.ingest.note_trouble(&error);
+                tokio::time::sleep(REGISTER_PAUSE).await;
+            }
+            Ok(opened) => {
+                brain.ingest.note_written();
+                return Ok(opened);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}

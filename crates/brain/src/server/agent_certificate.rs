@@ -1,0 +1,27 @@
+//! Agents' own certificates.
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+/// Whether a connection came with a certificate that an agent needs. Browsers need none, so it is asked for and checked when
+/// TLS is agreed on, but required only where agents come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AgentCertificate {
+    /// Agents need none.
+    NotAsked,
+    /// It is signed by a CA that agents' certificates may come from.
+    Given,
+    /// There was none.
+    Missing,
+}
+
+/// Lets nobody through who needs a certificate and has none.
+pub(super) async fn required(request: Request, next: Next) -> Response {
+    if request.extensions().get() == Some(&AgentCertificate::Missing) {
+        let why = "this brain wants a client certificate: give the agent one with --client-cert and --client-key\n";
+        return (StatusCode::FORBIDDEN, why).into_response();
+    }
+    next.run(request).await
+}

@@ -1,0 +1,275 @@
+//! A store that is slow, full or broken when a test wants it to be, and else is the store it wraps.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use taskplane_model::Timestamp;
+use taskplane_model::access::Role;
+use taskplane_model::agent::Agent;
+use taskplane_model::command::{Command, CommandOutcome};
+use taskplane_model::fleet::{Queue, Worker};
+use taskplane_store::access::{
+    AgentToken, ApiKey, AuditEntry, NewAudit, Project, SecretHash, SessionGrant, TokenGrant,
+};
+use taskplane_store::fleet::{Heard, QuarantinedEvent, SchedulesTold, StoredSchedule};
+use taskplane_store::ingest::{BatchToStore, OpenedStream, Recorded, StreamToOpen};
+use taskplane_store::stats::{StatsPoint, StatsQuery, TaskTypeStats};
+use taskplane_store::tasks::{Page, RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
+use taskplane_store::{AccessStore, CommandStore, FleetStore, IngestStore, Result, StoreError, TaskStore};
+use taskplane_store_sqlite::SqliteStore;
+use tokio::sync::Semaphore;
+
+const MANY: usize = 1 << 20;
+
+pub(crate) struct FaultyStore {
+    inner: SqliteStore,
+    faults: Arc<Faults>,
+}
+
+/// What is wrong with the store.
+pub(crate) struct Faults {
+    /// Each is one commit that may go on.
+    turns: Semaphore,
+    failure: Mutex<Option<StoreError>>,
+    /// A batch with this number makes the store fail.
+    poison: Mutex<Option<u64>>,
+    commits: Mutex<usize>,
+}
+
+impl FaultyStore {
+    pub(crate) fn new(inner: SqliteStore) -> (Self, Arc<Faults>) {
+        let faults = Faults {
+            turns: Semaphore::new(MANY),
+            failure: Mutex::default(),
+            poison: Mutex::default(),
+            commits: Mutex::default(),
+        };
+        let faults = Arc::new(faults);
+        (Self { inner, faults: Arc::clone(&faults) }, faults)
+    }
+}
+
+impl Faults {
+    /// No commit goes on from now on.
+    pub(crate) fn hold(&self) {
+        self.turns.forget_permits(MANY);
+    }
+
+    /// So many commits may go on.
+    pub(crate) fn let_through(&self, commits: usize) {
+        self.turns.add_permits(commits);
+    }
+
+    /// All may go on again.
+    pub(crate) fn release(&self) {
+        self.turns.add_permits(MANY);
+    }
+
+    /// Nothing can be written.
+    pub(crate) fn fill_disk(&self) {
+        *self.failure.lock().expect("a lock") = Some(StoreError::Unavailable("no space is left".into()));
+    }
+
+    /// Everything can be written again.
+    pub(crate) fn free_disk(&self) {
+        *self.failure.lock().expect("a lock") = None;
+    }
+
+    /// A batch with this number cannot be stored, nor can what would be stored with it.
+    pub(crate) fn poison(&self, seq: u64) {
+        *self.poison.lock().expect("a lock") = Some(seq);
+    }
+
+    /// Commits that were tried.
+    pub(crate) fn commits(&self) -> usize {
+        *self.commits.lock().expect("a lock")
+    }
+
+    fn check(&self) -> Result<()> {
+        self.failure.lock().expect("a lock").clone().map_or(Ok(()), Err)
+    }
+
+    async fn before_storing(&self, batches: &[BatchToStore]) -> Result<()> {
+        self.turns.acquire().await.expect("is never closed").forget();
+        *self.commits.lock().expect("a lock") += 1;
+        self.check()?;
+        let poison = *self.poison.lock().expect("a lock");
+        if batches.iter().any(|batch| Some(batch.seq) == poison) {
+            return Err(StoreError::Internal("a batch that cannot be stored".into()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl IngestStore for FaultyStore {
+    async fn open_stream(&self, stream: StreamToOpen, now: Timestamp) -> Result<OpenedStream> {
+        self.faults.check()?;
+        self.inner.open_stream(stream, now).await
+    }
+    async fn record_batches(&self, batches: Vec<BatchToStore>, want_tasks: bool) -> Result<Recorded> {
+        self.faults.before_storing(&batches).await?;
+        self.inner.record_batches(batches, want_tasks).await
+    }
+    async fn note_heard(&self, heard: Vec<Heard>) -> Result<()> {
+        self.inner.note_heard(heard).await
+    }
+    async fn keep_schedules(&self, told: SchedulesTold, now: Timestamp) -> Result<()> {
+        self.inner.keep_schedules(told, now).await
+    }
+}
+
+#[async_trait]
+impl TaskStore for FaultyStore {
+    async fn list_tasks(&self, query: TaskQuery) -> Result<TaskPage> {
+        self.inner.list_tasks(query).await
+    }
+    async fn count_tasks(&self, query: TaskQuery) -> Result<StateCounts> {
+        self.inner.count_tasks(query).await
+    }
+    async fn task(&self, project: u64, engine: &str, task_id: &str) -> Result<Option<StoredTask>> {
+        self.inner.task(project, engine, task_id).await
+    }
+    async fn task_batches(&self, project: u64, engine: &str, task_id: &str) -> Result<Vec<RawBatch>> {
+        self.inner.task_batches(project, engine, task_id).await
+    }
+    async fn task_tree(&self, project: u64, engine: &str, task_id: &str, limit: usize) -> Result<Option<TaskTree>> {
+        self.inner.task_tree(project, engine, task_id, limit).await
+    }
+    async fn stats(&self, query: StatsQuery) -> Result<Vec<StatsPoint>> {
+        self.inner.stats(query).await
+    }
+    async fn task_types(&self, project: u64, since: Timestamp, until: Timestamp) -> Result<Vec<TaskTypeStats>> {
+        self.inner.task_types(project, since, until).await
+    }
+}
+
+#[async_trait]
+impl FleetStore for FaultyStore {
+    async fn agents(&self, project: u64) -> Result<Vec<Agent>> {
+        self.inner.agents(project).await
+    }
+    async fn workers(&self, project: u64) -> Result<Vec<(Worker, String)>> {
+        self.inner.workers(project).await
+    }
+    async fn queues(&self, project: u64) -> Result<Vec<(Queue, String)>> {
+        self.inner.queues(project).await
+    }
+    async fn schedules(&self, project: u64) -> Result<Vec<StoredSchedule>> {
+        self.inner.schedules(project).await
+    }
+    async fn quarantine(&self, project: u64, page: Page) -> Result<(Vec<QuarantinedEvent>, Option<String>)> {
+        self.inner.quarantine(project, page).await
+    }
+}
+
+#[async_trait]
+impl CommandStore for FaultyStore {
+    async fn create_command(
+        &self,
+        project: u64,
+        command: Command,
+        idempotency_key: Option<String>,
+    ) -> Result<(Command, bool)> {
+        self.faults.check()?;
+        self.inner.create_command(project, command, idempotency_key).await
+    }
+    async fn command_sent(&self, project: u64, id: &str, agent: &str) -> Result<()> {
+        self.faults.check()?;
+        self.inner.command_sent(project, id, agent).await
+    }
+    async fn finish_command(
+        &self,
+        project: u64,
+        id: &str,
+        outcome: CommandOutcome,
+        retried: Vec<(String, String, String)>,
+        now: Timestamp,
+    ) -> Result<Option<Command>> {
+        self.faults.check()?;
+        self.inner.finish_command(project, id, outcome, retried, now).await
+    }
+    async fn abandon_open_commands(&self, now: Timestamp) -> Result<u64> {
+        self.inner.abandon_open_commands(now).await
+    }
+    async fn command(&self, project: u64, id: &str) -> Result<Option<Command>> {
+        self.inner.command(project, id).await
+    }
+    async fn commands(
+        &self,
+        project: u64,
+        task_id: Option<&str>,
+        page: Page,
+    ) -> Result<(Vec<Command>, Option<String>)> {
+        self.inner.commands(project, task_id, page).await
+    }
+}
+
+#[async_trait]
+impl AccessStore for FaultyStore {
+    async fn project(&self, name: &str) -> Result<Option<Project>> {
+        self.inner.project(name).await
+    }
+    async fn projects(&self) -> Result<Vec<Project>> {
+        self.inner.projects().await
+    }
+    async fn create_agent_token(
+        &self,
+        project: u64,
+        agent: Option<&str>,
+        hash: SecretHash,
+        audit: NewAudit,
+        now: Timestamp,
+    ) -> Result<AgentToken> {
+        self.inner.create_agent_token(project, agent, hash, audit, now).await
+    }
+    async fn agent_token(&self, hash: SecretHash) -> Result<Option<TokenGrant>> {
+        self.inner.agent_token(hash).await
+    }
+    async fn agent_tokens(&self, project: u64) -> Result<Vec<AgentToken>> {
+        self.inner.agent_tokens(project).await
+    }
+    async fn revoke_agent_token(&self, project: u64, id: &str, audit: NewAudit, now: Timestamp) -> Result<bool> {
+        self.inner.revoke_agent_token(project, id, audit, now).await
+    }
+    async fn revoked_agent_tokens(&self, ids: Vec<String>) -> Result<Vec<String>> {
+        self.inner.revoked_agent_tokens(ids).await
+    }
+    async fn create_api_key(
+        &self,
+        project: u64,
+        role: Role,
+        hash: SecretHash,
+        audit: NewAudit,
+        now: Timestamp,
+    ) -> Result<ApiKey> {
+        self.inner.create_api_key(project, role, hash, audit, now).await
+    }
+    async fn api_key(&self, hash: SecretHash) -> Result<Option<ApiKey>> {
+        self.inner.api_key(hash).await
+    }
+    async fn is_unclaimed(&self) -> Result<bool> {
+        self.inner.is_unclaimed().await
+    }
+    async fn create_signin_link(&self, hash: SecretHash, role: Role, expires: Timestamp, now: Timestamp) -> Result<()> {
+        self.inner.create_signin_link(hash, role, expires, now).await
+    }
+    async fn redeem_signin_link(
+        &self,
+        link: SecretHash,
+        session: SecretHash,
+        session_expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<SessionGrant>> {
+        self.inner.redeem_signin_link(link, session, session_expires, now).await
+    }
+    async fn session(&self, hash: SecretHash, now: Timestamp) -> Result<Option<SessionGrant>> {
+        self.inner.session(hash, now).await
+    }
+    async fn end_session(&self, hash: SecretHash, now: Timestamp) -> Result<()> {
+        self.inner.end_session(hash, now).await
+    }
+    async fn audit(&self, project: u64, page: Page) -> Result<(Vec<AuditEntry>, Option<String>)> {
+        self.inner.audit(project, page).await
+    }
+}

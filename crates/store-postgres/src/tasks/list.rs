@@ -1,0 +1,53 @@
+//! Pages of tasks.
+
+use std::time::Duration;
+
+use taskplane_store::Result;
+use taskplane_store::tasks::{TaskPage, TaskQuery};
+
+use super::load;
+use super::plan::wanted;
+use super::scan::{Budget, Rest, Scan};
+use crate::names::Names;
+use crate::session::Session;
+
+/// Most tasks of a page.
+const MAX_LIMIT: usize = 1_000;
+/// What one page may read.
+const BUDGET: Budget = Budget { rows: 20_000, time: Duration::from_millis(30) };
+/// Rows whose records are read at once where the record decides.
+const RECORDS: usize = 500;
+
+/// One page, newest first.
+pub(super) async fn list(names: &Names, session: &Session, query: &TaskQuery) -> Result<TaskPage> {
+    let wanted = wanted(names, session, query).await?;
+    let mut scan = Scan::new(names, session, &wanted, wanted.plan(), query.cursor, BUDGET)?;
+    let limit = query.limit.clamp(1, MAX_LIMIT);
+    let needs_record = wanted.needs_record();
+    let mut page = TaskPage::default();
+    loop {
+        let missing = limit - page.items.len();
+        let (rows, rest) = scan.take(if needs_record { RECORDS } else { missing }).await?;
+        let keys: Vec<i64> = rows.iter().filter(|row| wanted.admits(row)).map(|row| row.key).collect();
+        for task in load(names, session, query.project, &keys).await? {
+            if needs_record && !wanted.filter().matches(&task.engine, &task.task_id, &task.record.task()) {
+                continue;
+            }
+            let key = task.key;
+            page.items.push(task);
+            if page.items.len() == limit {
+                let more = rest != Rest::Nothing || rows.last().is_some_and(|last| last.key < key);
+                page.next = more.then_some(key);
+                return Ok(page);
+            }
+        }
+        match rest {
+            Rest::More => {}
+            Rest::Nothing => return Ok(page),
+            Rest::Unread => {
+                page.next = rows.last().map(|row| row.key).or(query.cursor);
+                return Ok(page);
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What the API reads of tasks.
+
+use async_trait::async_trait;
+use taskplane_model::Timestamp;
+use taskplane_store::stats::{StatsPoint, StatsQuery, TaskTypeStats};
+use taskplane_store::tasks::{RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
+use taskplane_store::{Result, TaskStore};
+
+use crate::{PostgresStore, stats};
+
+mod count;
+mod get;
+mod list;
+mod plan;
+mod row;
+mod scan;
+mod tree;
+
+use get::load;
+pub(crate) use row::{TaskRow, id_column, name_agents, stored_tasks, task_columns};
+
+#[async_trait]
+impl TaskStore for PostgresStore {
+    async fn list_tasks(&self, query: TaskQuery) -> Result<TaskPage> {
+        list::list(self.names(), &self.reading().await?, &query).await
+    }
+
+    async fn count_tasks(&self, query: TaskQuery) -> Result<StateCounts> {
+        count::count(self.names(), &self.reading().await?, &query).await
+    }
+
+    async fn task(&self, project: u64, engine: &str, task_id: &str) -> Result<Option<StoredTask>> {
+        get::task(self.names(), &self.reading().await?, project, engine, task_id).await
+    }
+
+    async fn task_batches(&self, project: u64, engine: &str, task_id: &str) -> Result<Vec<RawBatch>> {
+        get::batches(self.names(), &self.reading().await?, project, engine, task_id).await
+    }
+
+    async fn task_tree(&self, project: u64, engine: &str, task_id: &str, limit: usize) -> Result<Option<TaskTree>> {
+        tree::tree(self.names(), &self.reading().await?, project, engine, task_id, limit).await
+    }
+
+    async fn stats(&self, query: StatsQuery) -> Result<Vec<StatsPoint>> {
+        stats::points(self.names(), &self.reading().await?, &query).await
+    }
+
+    async fn task_types(&self, project: u64, since: Timestamp, until: Timestamp) -> Result<Vec<TaskTypeStats>> {
+        stats::task_types(self.names(), &self.reading().await?, project, since, until).await
+    }
+}

@@ -1,0 +1,182 @@
+//! From a filter to the rows that have to be looked at.
+
+use std::collections::HashSet;
+
+use taskplane_model::TaskState;
+use taskplane_model::filter::{Pattern, TaskFilter};
+
+use super::ids;
+use crate::tasks::TaskQuery;
+
+/// Most series of an index that are read side by side.
+const MAX_SERIES: usize = 64;
+/// Most terms that a pattern with `*` is tried on.
+pub const MAX_TERMS: usize = 100_000;
+
+/// The numbers of a task's row.
+#[derive(Clone, Copy, Debug)]
+pub struct Brief {
+    /// Key.
+    pub key: i64,
+    /// Project.
+    pub project: i64,
+    /// Engine's term.
+    pub engine: i64,
+    /// State.
+    pub state: u8,
+    /// Task type's term.
+    pub name: i64,
+    /// Queue's term.
+    pub queue: i64,
+    /// Worker's term.
+    pub worker: i64,
+}
+
+/// A filter in numbers.
+#[derive(Debug)]
+pub struct Wanted<'q> {
+    /// Project.
+    pub project: i64,
+    filter: &'q TaskFilter,
+    states: Vec<u8>,
+    terms: FilterTerms,
+    /// Least key.
+    pub from: i64,
+    /// Key behind the greatest.
+    pub until: i64,
+}
+
+/// Which terms a filter means, column by column.
+#[derive(Debug)]
+pub struct FilterTerms {
+    /// Task types.
+    pub names: Terms,
+    /// Queues.
+    pub queues: Terms,
+    /// Workers.
+    pub workers: Terms,
+    /// Engines.
+    pub engines: Terms,
+}
+
+/// Which terms a list of patterns means.
+#[derive(Debug)]
+pub enum Terms {
+    /// Whatever there is.
+    Any,
+    /// These.
+    These(HashSet<i64>),
+    /// Too many to tell; the record decides.
+    Unclear,
+}
+
+/// Where to look.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// Nowhere.
+    Nothing,
+    /// At tasks with these ids.
+    Ids(Vec<String>),
+    /// Where the state is one of these, none of which is `succeeded`.
+    States(Vec<u8>),
+    /// Where the name is one of these.
+    Names(Vec<i64>),
+    /// Everywhere.
+    All,
+}
+
+impl<'q> Wanted<'q> {
+    /// What `query` means, given what its patterns mean.
+    pub fn new(query: &'q TaskQuery, terms: FilterTerms) -> Self {
+        let filter = &query.filter;
+        let mut states: Vec<u8> = filter.states.iter().map(|state| *state as u8).collect();
+        states.sort_unstable();
+        states.dedup();
+        Self {
+            project: query.project.cast_signed(),
+            filter,
+            states,
+            terms,
+            from: filter.since.map_or(i64::MIN, ids::least_key),
+            until: filter.until.map_or(i64::MAX, ids::least_key),
+        }
+    }
+
+    /// The narrowest way to everything that is wanted.
+    pub fn plan(&self) -> Plan {
+        if self.terms.all().into_iter().any(Terms::is_nothing) {
+            return Plan::Nothing;
+        }
+        if !self.filter.ids.is_empty() {
+            return Plan::Ids(self.filter.ids.clone());
+        }
+        if !self.states.is_empty() && !self.states.contains(&(TaskState::Succeeded as u8)) {
+            return Plan::States(self.states.clone());
+        }
+        self.plan_by_name()
+    }
+
+    /// The narrowest way that does not use the state.
+    pub fn plan_by_name(&self) -> Plan {
+        match &self.terms.names {
+            Terms::These(names) if names.len() <= MAX_SERIES => Plan::Names(names.iter().copied().collect()),
+            _ => Plan::All,
+        }
+    }
+
+    /// States that are asked for; all when none is named.
+    pub fn states(&self) -> Vec<TaskState> {
+        TaskState::ALL.into_iter().filter(|s| self.states.is_empty() || self.states.contains(&(*s as u8))).collect()
+    }
+
+    /// True when nothing but state and time narrows.
+    pub fn only_state_and_time(&self) -> bool {
+        !self.needs_record() && self.terms.all().into_iter().all(|terms| matches!(terms, Terms::Any))
+    }
+
+    /// True when the columns cannot decide.
+    pub fn needs_record(&self) -> bool {
+        self.filter.needs_record()
+            || !self.filter.ids.is_empty()
+            || self.terms.all().into_iter().any(|terms| matches!(terms, Terms::Unclear))
+    }
+
+    /// True when the columns do not speak against a row.
+    pub fn admits(&self, row: &Brief) -> bool {
+        row.project == self.project
+            && (self.states.is_empty() || self.states.contains(&row.state))
+            && self.terms.names.admit(row.name)
+            && self.terms.queues.admit(row.queue)
+            && self.terms.workers.admit(row.worker)
+            && self.terms.engines.admit(row.engine)
+    }
+
+    /// The filter itself.
+    pub fn filter(&self) -> &TaskFilter {
+        self.filter
+    }
+}
+
+impl FilterTerms {
+    fn all(&self) -> [&Terms; 4] {
+        [&self.names, &self.queues, &self.workers, &self.engines]
+    }
+}
+
+impl Terms {
+    fn admit(&self, number: i64) -> bool {
+        match self {
+            Self::Any | Self::Unclear => true,
+            Self::These(numbers) => numbers.contains(&number),
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::These(numbers) if numbers.is_empty())
+    }
+}
+
+/// Engines of a filter as patterns; in them `*` means itself.
+pub fn engine_patterns(filter: &TaskFilter) -> Vec<Pattern> {
+    filter.engines.iter().cloned().map(Pattern).collect()
+}
