@@ -44,6 +44,15 @@ impl Api {
         Ok((status, serde_json::from_str(&response.text().await?).unwrap_or(Value::Null)))
     }
 
+    /// `DELETE` of a path under the project; returns the status.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn delete(&self, path: &str) -> Result<u16> {
+        let url = format!("{}/api/v1/projects/default/{path}", self.base);
+        Ok(self.client.delete(&url).bearer_auth(&self.key).send().await?.status().as_u16())
+    }
+
     /// Gives a command and waits for its end.
     ///
     /// # Errors

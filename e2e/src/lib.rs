@@ -1,16 +1,34 @@
 //! A whole deployment for one test: a Redis, a Celery worker, a brain and an agent, each a real process with its own port
 //! and folder, and all of them gone when the test ends.
 
+mod accounting;
 mod api;
+mod brain_store;
 mod celery;
+mod dice;
+mod disk;
+mod faulty_disk;
+mod feed;
+mod flood;
+mod pipeline;
+mod pressure;
 mod process;
 mod stack;
 
+pub use accounting::{Account, account, all_tasks, check_agents, statistics, stored_events};
 pub use api::Api;
+pub use brain_store::BrainStore;
 pub use celery::{CeleryApp, Producer};
+pub use dice::Dice;
+pub use disk::SmallDisk;
+pub use faulty_disk::FaultyDisk;
+pub use feed::{Epoch, Feed, captured};
+pub use flood::{Flood, FloodPlan};
+pub use pipeline::{Ground, Pipeline, PipelineOptions, Site};
+pub use pressure::{pause, peak_memory, resume};
 pub use process::{Process, binary, repository, run_binary};
 pub use stack::{Stack, StackOptions};
-pub use taskplane_testkit::free_port;
+pub use taskplane_testkit::{Network, free_port};
 
 use std::time::{Duration, Instant};
 
@@ -23,8 +41,20 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When the condition does not come true in time.
-pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    let until = Instant::now() + PATIENCE;
+pub async fn eventually<T>(what: &str, condition: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    eventually_within(PATIENCE, what, condition).await
+}
+
+/// As [`eventually`], with a patience of its own for what takes long by design.
+///
+/// # Errors
+/// When the condition does not come true in time.
+pub async fn eventually_within<T>(
+    patience: Duration,
+    what: &str,
+    mut condition: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let until = Instant::now() + patience;
     let mut last_error = None;
     loop {
         match condition().await {
@@ -37,4 +67,10 @@ pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Resul
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Says what a test found; to be seen with `--nocapture`, or when it fails.
+#[expect(clippy::print_stdout, reason = "it is for whoever runs the test")]
+pub fn say(found: &str) {
+    println!("{found}");
 }

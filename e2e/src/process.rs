@@ -81,6 +81,15 @@ impl Process {
         Ok(self.child.kill().await?)
     }
 
+    /// Waits until it ends by itself; returns its exit code.
+    ///
+    /// # Errors
+    /// When it has not ended within 15 s.
+    pub async fn wait(mut self) -> Result<Option<i32>> {
+        let status = tokio::time::timeout(Duration::from_secs(15), self.child.wait()).await;
+        Ok(status.context("the process did not end within 15 s")??.code())
+    }
+
     /// Asks it to end with SIGTERM and waits; returns its exit code.
     ///
     /// # Errors

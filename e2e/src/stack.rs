@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::api::Api;
+use crate::brain_store::BrainStore;
 use crate::celery::{CeleryApp, Producer};
 use crate::eventually;
 use crate::process::{Process, binary, run_binary};
@@ -50,6 +51,7 @@ pub struct Stack {
     brain_port: u16,
     redis_port: u16,
     token: String,
+    store: BrainStore,
     folder: TempDir,
 }
 
@@ -60,12 +62,26 @@ impl Stack {
     /// When a part does not come up.
     pub async fn start(options: StackOptions) -> Result<Self> {
         let folder = tempfile::tempdir()?;
+        let store = BrainStore::new(&folder.path().join("brain"))?;
+        Self::start_in(folder, store, options).await
+    }
+
+    /// As [`Stack::start`], with the brain's data in a folder, whatever the environment says.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub async fn start_on_folder(options: StackOptions) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let store = BrainStore::Folder(folder.path().join("brain"));
+        Self::start_in(folder, store, options).await
+    }
+
+    async fn start_in(folder: TempDir, store: BrainStore, options: StackOptions) -> Result<Self> {
         let (brain_port, redis_port) = (free_port()?, free_port()?);
         let broker = format!("redis://127.0.0.1:{redis_port}/0");
-        let data_dir = folder.path().join("brain");
         let secret = async |args: &[&str]| -> Result<String> {
-            let data_dir = data_dir.to_str().context("a path in UTF-8")?;
-            let output = run_binary(&[args, &["--project", "default", "--data-dir", data_dir]].concat()).await?;
+            let [flag, place] = store.options();
+            let output = run_binary(&[args, &["--project", "default", &flag, &place]].concat()).await?;
             anyhow::ensure!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
             Ok(String::from_utf8(output.stdout)?.trim().to_owned())
         };
@@ -88,6 +104,7 @@ impl Stack {
             brain_port,
             redis_port,
             token,
+            store,
             folder,
         };
         stack.start_redis().await?;
@@ -129,9 +146,7 @@ impl Stack {
     /// When it does not come up.
     pub async fn start_brain(&mut self) -> Result<()> {
         let mut command = Command::new(binary()?);
-        command
-            .args(["brain", "--listen", &format!("127.0.0.1:{}", self.brain_port), "--data-dir"])
-            .arg(self.data_dir());
+        command.args(["brain", "--listen", &format!("127.0.0.1:{}", self.brain_port)]).args(self.store.options());
         let brain = Process::start("brain", self.folder.path(), command)?;
         let ready = format!("{}/readyz", self.url);
         let found = eventually("the brain", async || {
@@ -149,9 +164,17 @@ impl Stack {
     /// # Errors
     /// When it cannot be started.
     pub fn start_agent(&mut self) -> Result<()> {
+        self.start_agent_through(self.brain_port)
+    }
+
+    /// Starts the agent on the same folder as before, with a port that leads to the brain.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_agent_through(&mut self, port: u16) -> Result<()> {
         let mut command = Command::new(binary()?);
-        command.args(["agent", "--brain", &format!("ws://127.0.0.1:{}", self.brain_port), "--name", "sidecar"]);
-        command.args(["--celery", &self.broker, "--data-dir"]).arg(self.folder.path().join("agent"));
+        command.args(["agent", "--brain", &format!("ws://127.0.0.1:{port}"), "--name", "sidecar"]);
+        command.args(["--celery", &self.broker, "--data-dir"]).arg(self.agent_dir());
         command.env("TASKPLANE_TOKEN", &self.token);
         self.agent = Some(Process::start("agent", self.folder.path(), command)?);
         Ok(())
@@ -182,9 +205,19 @@ impl Stack {
         found.with_context(|| self.logs())
     }
 
-    /// The brain's folder.
-    pub fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("brain")
+    /// The options that name the brain's data to the binary.
+    pub fn store_options(&self) -> [String; 2] {
+        self.store.options()
+    }
+
+    /// The port that the brain listens on.
+    pub fn brain_port(&self) -> u16 {
+        self.brain_port
+    }
+
+    /// The agent's folder.
+    pub fn agent_dir(&self) -> PathBuf {
+        self.folder.path().join("agent")
     }
 
     /// What all parts have printed.

@@ -32,9 +32,9 @@ async fn a_port_in_use_is_named() -> Result<()> {
 
 #[tokio::test]
 async fn a_second_brain_on_one_folder_is_refused_and_a_link_leads_to_the_first() -> Result<()> {
-    let stack = Stack::start(StackOptions { queues: "" }).await?;
-    let data_dir = stack.data_dir();
-    let data_dir = data_dir.to_str().context("UTF-8")?;
+    let stack = Stack::start_on_folder(StackOptions { queues: "" }).await?;
+    let [_, data_dir] = stack.store_options();
+    let data_dir = data_dir.as_str();
     let (code, text) = failure(&["brain", "--listen", "127.0.0.1:0", "--data-dir", data_dir]).await?;
     assert_eq!(code, Some(1));
     assert_says(&text, &["another brain", data_dir, &stack.url]);

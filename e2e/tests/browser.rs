@@ -11,9 +11,8 @@ use tokio::process::Command;
 #[tokio::test]
 async fn a_failed_task_appears_live_and_is_retried_from_the_dashboard() -> Result<()> {
     let mut stack = Stack::start(StackOptions { queues: "default" }).await?;
-    let data_dir = stack.data_dir();
-    let data_dir = data_dir.to_str().context("UTF-8")?;
-    let link = run_binary(&["signin-link", "--public-url", &stack.url, "--data-dir", data_dir]).await?;
+    let [flag, place] = stack.store_options();
+    let link = run_binary(&["signin-link", "--public-url", &stack.url, &flag, &place]).await?;
     ensure!(link.status.success(), "{}", String::from_utf8_lossy(&link.stderr));
     let link = String::from_utf8(link.stdout)?;
 

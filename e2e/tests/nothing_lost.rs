@@ -46,7 +46,7 @@ async fn an_agent_that_was_killed_delivers_what_it_had_buffered() -> Result<()> 
     eventually("the worker done", async || Ok(worker.log().contains(&format!("[{id}] succeeded")).then_some(())))
         .await?;
     // The event is on its way through the broker; it is safe once it is in the agent's buffer.
-    let buffer = stack.data_dir().with_file_name("agent");
+    let buffer = stack.agent_dir();
     eventually("the event in the buffer", async || Ok(folder_contains(&buffer, &id)?.then_some(()))).await?;
     stack.agent.take().context("the agent")?.kill().await?;
 

@@ -175,16 +175,15 @@ async fn a_queue_is_purged_only_when_that_was_confirmed() -> Result<()> {
 #[tokio::test]
 async fn what_goes_wrong_is_said_in_a_sentence() -> Result<()> {
     let stack = Stack::start(StackOptions { queues: "" }).await?;
-    let data_dir = stack.data_dir();
-    let data_dir = data_dir.to_str().context("UTF-8")?;
-    let viewer = run_binary(&["api-key", "create", "--role", "viewer", "--data-dir", data_dir]).await?;
+    let [flag, place] = stack.store_options();
+    let viewer = run_binary(&["api-key", "create", "--role", "viewer", &flag, &place]).await?;
     let viewer = String::from_utf8(viewer.stdout)?.trim().to_owned();
     let (url, key) = (stack.url.as_str(), stack.api_key.as_str());
     let nowhere = format!("http://127.0.0.1:{}", free_port()?);
     let list = ["tasks", "list"];
 
     taskplane(&nowhere, key, &list).await?.refused(1, &[&nowhere, "cannot be reached", "refused", "--url"]);
-    taskplane("https://tasks.example.com", key, &list).await?.refused(2, &["https://", "TLS"]);
+    taskplane(&url.replace("http:", "https:"), key, &list).await?.refused(1, &["does not speak TLS", "http://"]);
     taskplane(url, "", &list).await?.refused(2, &["API key", "taskplane api-key create", "TASKPLANE_API_KEY"]);
     let wrong = taskplane(url, "tpk_nonsense", &list).await?;
     wrong.refused(1, &["refused the API key", "taskplane api-key create"]);
