@@ -129,7 +129,8 @@ def main() -> None:
     parser.add_argument("events", type=Path, help="file with an event per line")
     options = parser.parse_args()
     buffer, answers, backoff = Buffer(options.events), dict[str, str](), 0.5
-    headers = {"Authorization": f"Bearer {os.environ['TASKPLANE_TOKEN']}"}
+    token = os.environ.get("TASKPLANE_TOKEN") or sys.exit("set TASKPLANE_TOKEN to an agent token")
+    headers = {"Authorization": f"Bearer {token}"}
     while True:
         code, began = 0, time.monotonic()
         try:

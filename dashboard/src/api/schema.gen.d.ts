@@ -741,11 +741,8 @@ export interface components {
         QuarantinedEvent: {
             /** @description Agent that sent it. */
             agent: string;
-            /**
-             * Format: int64
-             * @description Number.
-             */
-            id: number;
+            /** @description Number, ascending. */
+            id: string;
             /** @description Its text as it came, cut where it is very long. */
             raw: string;
             /** @description What is wrong with it. */

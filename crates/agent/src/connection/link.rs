@@ -193,7 +193,9 @@ impl Link<'_> {
             match output {
                 AgentOutput::Send(frame) => self.send(frame).await?,
                 AgentOutput::Acked(seq) => {
-                    self.courier.is_live.send_if_modified(|is_live| !std::mem::replace(is_live, true));
+                    if self.courier.is_live.send_if_modified(|is_live| !std::mem::replace(is_live, true)) {
+                        tracing::info!(stored = seq, "connected: the brain has welcomed this agent");
+                    }
                     self.courier.spool.ack(seq).await;
                     self.sent = self.sent.max(seq);
                     self.acked = self.acked.max(seq);
@@ -227,7 +229,12 @@ impl Link<'_> {
 
     /// A close that says that a frame was wrong means one of the batches in flight, if there are any.
     async fn note_refusal(&mut self, code: Option<u16>) {
-        let (Some(first), Some(last)) = (self.unacked.front().copied(), self.unacked.back().copied()) else { return };
+        let (Some(first), Some(last)) = (self.unacked.front().copied(), self.unacked.back().copied()) else {
+            if code == Some(CloseCode::Malformed.number()) {
+                tracing::error!("the brain found a frame malformed");
+            }
+            return;
+        };
         if code == Some(CloseCode::TooLarge.number()) {
             let Courier { oversize, spool, .. } = &mut *self.courier;
             oversize.refused(first, last, self.last_bytes.unwrap_or(0), self.last_bytes.is_some(), spool).await;

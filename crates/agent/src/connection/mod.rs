@@ -40,9 +40,9 @@ pub(crate) use link::Courier;
 use link::{Ended, Wishes, drive};
 pub(crate) use outdated::Outdated;
 pub(crate) use oversize::Oversize;
-use transport::{Channel, ConnectError, Refusal};
-use ways::Way;
+use transport::{ConnectError, Refusal};
 pub(crate) use ways::Ways;
+use ways::{Search, Way};
 
 /// How long the agent tries to deliver what is left when it stops.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     courier: Courier,
     /// The last reason that was said; a brain that is away for a night is not said every minute.
     said: Option<String>,
+    /// While the WebSocket does not work. It goes on from one long-poll session to the next.
+    search: Option<Search>,
 }
 
 /// When to end.
@@ -82,8 +84,6 @@ struct Orders<'a> {
 enum Next {
     /// Try again at once.
     Now,
-    /// Go on with this channel.
-    With(Box<dyn Channel>),
     /// Try again after so long.
     After(Duration),
     /// Try again when the token is another one.
@@ -97,7 +97,7 @@ enum Next {
 impl Connection {
     pub(crate) fn new(brain: Arc<Brain>, courier: Courier) -> Self {
         let backoff = Backoff::new(&brain.times);
-        Self { brain, backoff, courier, said: None }
+        Self { brain, backoff, courier, said: None, search: None }
     }
 
     /// Delivers until `stop`, and then for at most two seconds what is left.
@@ -123,9 +123,8 @@ impl Connection {
 
     /// True when everything was delivered.
     async fn keep_connected(&mut self, orders: Orders<'_>) -> bool {
-        let mut found = None;
         loop {
-            let next = self.connect_once(found.take(), orders).await;
+            let next = self.connect_once(orders).await;
             if let Next::Done = next {
                 return true;
             }
@@ -134,16 +133,15 @@ impl Connection {
             }
             tokio::select! {
                 () = orders.give_up.cancelled() => return false,
-                channel = self.wait(next) => found = channel,
+                () = self.wait(next) => {}
             }
         }
     }
 
-    /// Waits for the next attempt, which may have a channel already.
-    async fn wait(&self, next: Next) -> Option<Box<dyn Channel>> {
+    /// Waits for the next attempt.
+    async fn wait(&self, next: Next) {
         match next {
             Next::Now => {}
-            Next::With(channel) => return Some(channel),
             Next::After(wait) => sleep(wait).await,
             Next::WhenTokenIsNot(old) if self.brain.token.can_change() => loop {
                 sleep(self.brain.times.token_check).await;
@@ -154,11 +152,10 @@ impl Connection {
             },
             Next::WhenTokenIsNot(_) | Next::Never | Next::Done => pending().await,
         }
-        None
     }
 
     /// One attempt to connect and, where it succeeds, the whole life of the connection.
-    async fn connect_once(&mut self, found: Option<Box<dyn Channel>>, orders: Orders<'_>) -> Next {
+    async fn connect_once(&mut self, orders: Orders<'_>) -> Next {
         if self.brain.outdated.is_known() {
             return self.outdated();
         }
@@ -170,7 +167,7 @@ impl Connection {
                 return Next::After(brain.times.token_check);
             }
         };
-        let (way, mut channel) = match found {
+        let (way, mut channel) = match self.search.as_mut().and_then(Search::found) {
             Some(channel) => (Way::WebSocket, channel),
             None => {
                 let way = brain.ways.next();
@@ -185,13 +182,18 @@ impl Connection {
                 }
             }
         };
-        tracing::info!(brain = brain.url, ?way, "connected");
+        tracing::debug!(brain = brain.url, ?way, "saying hello");
         let began = Instant::now();
-        let mut search = (way == Way::LongPoll)
-            .then(|| brain.ways.look_for_websocket(token.clone(), brain.times.websocket_check, brain.times.connect));
-        let never = CancellationToken::new();
-        let better = search.as_ref().map_or(&never, |search| &search.is_over);
-        let wishes = Wishes { drain: orders.drain, leave: orders.leave, better };
+        match way {
+            Way::WebSocket => self.search = None,
+            Way::LongPoll if self.search.as_ref().is_some_and(|search| search.is_with(&token)) => {}
+            Way::LongPoll => {
+                let times = &brain.times;
+                self.search = Some(brain.ways.look_for_websocket(token.clone(), times.websocket_check, times.connect));
+            }
+        }
+        let better = self.search.as_ref().map(|search| search.is_over.clone()).unwrap_or_default();
+        let wishes = Wishes { drain: orders.drain, leave: orders.leave, better: &better };
         let (ended, was_live) = drive(channel.as_mut(), &mut self.courier, wishes).await;
         if was_live {
             brain.ways.works(way);
@@ -202,7 +204,7 @@ impl Connection {
         if was_live && began.elapsed() >= brain.times.healthy_after {
             self.backoff.reset();
         }
-        self.after(ended, token, search.as_mut().and_then(ways::Search::found))
+        self.after(ended, token)
     }
 
     fn failed(&mut self, reason: &str) -> Next {
@@ -228,10 +230,10 @@ impl Connection {
         Next::Never
     }
 
-    fn after(&mut self, ended: Ended, token: Token, found: Option<Box<dyn Channel>>) -> Next {
+    fn after(&mut self, ended: Ended, token: Token) -> Next {
         let (code, reason) = match ended {
             Ended::Drained => return Next::Done,
-            Ended::Left => return found.map_or(Next::Now, Next::With),
+            Ended::Left => return Next::Now,
             Ended::Restart => {
                 tracing::info!("beginning anew, as the brain asked");
                 self.brain.restarts.send_modify(|count| *count += 1);

@@ -79,7 +79,7 @@ impl Ways {
     pub(super) fn look_for_websocket(self: &Arc<Self>, token: Token, every: Duration, patience: Duration) -> Search {
         let (found, channel) = oneshot::channel();
         let is_over = CancellationToken::new();
-        let (ways, over) = (Arc::clone(self), is_over.clone());
+        let (ways, over, with) = (Arc::clone(self), is_over.clone(), token.clone());
         let searching = AbortOnDropHandle::new(tokio::spawn(async move {
             loop {
                 sleep(every).await;
@@ -90,7 +90,7 @@ impl Ways {
                 }
             }
         }));
-        Search { is_over, channel, _searching: searching }
+        Search { is_over, with, channel, _searching: searching }
     }
 }
 
@@ -98,11 +98,17 @@ impl Ways {
 pub(super) struct Search {
     /// Cancelled when it is there.
     pub(super) is_over: CancellationToken,
+    with: Token,
     channel: oneshot::Receiver<Box<dyn Channel>>,
     _searching: AbortOnDropHandle<()>,
 }
 
 impl Search {
+    /// True when it goes on, with this token.
+    pub(super) fn is_with(&self, token: &Token) -> bool {
+        self.with == *token && !self.is_over.is_cancelled()
+    }
+
     /// What was found.
     pub(super) fn found(&mut self) -> Option<Box<dyn Channel>> {
         self.channel.try_recv().ok()

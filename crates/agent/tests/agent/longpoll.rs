@@ -31,6 +31,8 @@ enum Mode {
     CutsOff,
     /// Long-polls are answered with this.
     Answers(&'static str, &'static str),
+    /// Sessions are gone as soon as they have begun.
+    Forgets,
     /// Upgrades get through to a brain on this port.
     Open(u16),
 }
@@ -130,6 +132,7 @@ impl Hands {
                 Mode::Blocks(status) if is_upgrade => http(status, ""),
                 Mode::CutsOff if is_upgrade => String::new(),
                 Mode::Answers(status, body) if !is_upgrade => http(status, body),
+                Mode::Forgets if asked.session.is_some() => http("410 Gone", r#"{"error":"session_gone"}"#),
                 _ if is_upgrade => http("403 Forbidden", ""),
                 _ => self.polled(asked).await,
             };
@@ -293,4 +296,22 @@ async fn closes_mean_the_same_as_those_of_a_websocket() {
         }
         agent.stop().await;
     }
+}
+
+#[tokio::test]
+async fn the_websocket_is_looked_for_however_short_the_sessions_are() {
+    let dir = tempfile::tempdir().expect("dir");
+    let mut brain = Polled::start(Mode::Forgets).await;
+    let mut times = config(&brain.url, dir.path());
+    times.reconnect.websocket_check = Duration::from_millis(500);
+    let agent = start(times);
+    let began = tokio::time::Instant::now();
+    let mut sessions = 0;
+    while *brain.upgrades.borrow() < 4 {
+        assert!(began.elapsed() < Duration::from_secs(60), "the WebSocket is not tried again");
+        brain.welcome().await;
+        sessions += 1;
+    }
+    assert!(sessions >= 3, "{sessions}");
+    agent.stop().await;
 }

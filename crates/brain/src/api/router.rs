@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Extensions, HeaderValue, StatusCode, header};
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
-use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::{OpenApi as OpenApiDocument, Server};
 use utoipa_axum::router::OpenApiRouter;
@@ -27,8 +27,8 @@ use crate::public_url::{PublicUrl, ReachedAt};
 /// Largest body; a bulk command with 1,000 long ids fits.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Longest pause within a body.
-const BODY_PAUSE: Duration = Duration::from_secs(10);
+/// How long a body may take to come.
+const BODY_WITHIN: Duration = Duration::from_secs(15);
 
 /// Every operation of the API.
 pub(super) fn table() -> OpenApiRouter<ApiState> {
@@ -72,7 +72,7 @@ pub fn router(brain: Brain) -> Router {
         .layer(middleware::map_response(never_cached))
         .merge(auth::signin_router())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
+        .layer(middleware::from_fn(with_whole_body))
         .layer(csrf)
         .layer(middleware::map_request(without_origin_for_keys))
         .layer(CatchPanicLayer::new())
@@ -126,6 +126,22 @@ async fn without_origin_for_keys(mut request: Request) -> Request {
         request.headers_mut().remove("sec-fetch-site");
     }
     request
+}
+
+/// Reads the body before anything else is done with it: one that drips in must not keep a handler waiting.
+async fn with_whole_body(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    match tokio::time::timeout(BODY_WITHIN, to_bytes(body, MAX_BODY_BYTES)).await {
+        Ok(Ok(bytes)) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+        Ok(Err(_)) => Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE).into_response(),
+        Err(_) => {
+            let detail = format!("The request's body did not come within {} s.", BODY_WITHIN.as_secs());
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail).into_response()
+        }
+    }
 }
 
 /// Makes problem documents of the errors that come from below our handlers: wrong methods, panics and the like.

@@ -17,6 +17,8 @@ use crate::live::{LiveHub, Topic};
 
 /// Most commands that wait for an answer.
 const MAX_OPEN: usize = 10_000;
+/// How often the store is asked for the end of a command that another brain has sent.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// What stands in a kept command where a person's own values were.
 const NOT_KEPT: &str = "<not kept>";
 
@@ -127,15 +129,25 @@ impl CommandRouter {
     /// # Errors
     /// When the store cannot be read.
     pub async fn wait(&self, project: u64, id: &str, at_most: Duration) -> Result<Option<Command>, StoreError> {
-        let ended = self.lock().get(id).map(|open| Arc::clone(&open.ended));
-        if let Some(ended) = ended {
-            let notified = ended.notified();
-            // It may have ended before we began to listen.
-            if self.lock().contains_key(id) {
-                let _ = tokio::time::timeout(at_most, notified).await;
+        let until = Instant::now() + at_most;
+        loop {
+            let ended = self.lock().get(id).map(|open| Arc::clone(&open.ended));
+            if let Some(ended) = ended {
+                let notified = ended.notified();
+                // It may have ended before we began to listen.
+                if self.lock().contains_key(id) {
+                    let _ = tokio::time::timeout_at(until.into(), notified).await;
+                }
             }
+            let command = self.store.command(project, id).await?;
+            let is_open = command.as_ref().is_some_and(|command| !command.status.is_final());
+            if !is_open || Instant::now() >= until {
+                return Ok(command);
+            }
+            // Another brain on this database has sent it.
+            let pause = ASK_AGAIN.min(until.saturating_duration_since(Instant::now()));
+            tokio::time::sleep(pause).await;
         }
-        self.store.command(project, id).await
     }
 
     /// Takes in an agent's answer.

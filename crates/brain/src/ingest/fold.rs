@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use flate2::{Compress, Compression, FlushCompress, Status};
+use serde_json::value::RawValue;
 use taskplane_model::fleet::{Queue, Worker};
 use taskplane_model::{TaskRecord, Timestamp};
 use taskplane_protocol::frame::EventBatch;
@@ -45,8 +46,8 @@ pub fn fold(batch: &EventBatch<'_>, origin: &BatchOrigin, now: Timestamp) -> Fol
     let mut tasks: HashMap<(&str, &str), TaskRecord> = HashMap::with_capacity(batch.events.len() / 3 + 1);
     let mut workers: HashMap<(String, String), Worker> = HashMap::new();
     let mut queues: HashMap<(String, String), Queue> = HashMap::new();
-    let mut quarantined = Vec::new();
-    for event in &batch.events {
+    let (mut quarantined, mut poisoned) = (Vec::new(), Vec::new());
+    for (at, event) in batch.events.iter().enumerate() {
         let event = match event {
             Ok(event) => event,
             Err(unreadable) => {
@@ -77,11 +78,14 @@ pub fn fold(batch: &EventBatch<'_>, origin: &BatchOrigin, now: Timestamp) -> Fol
             // Nothing that is known of the task changes, but its events are found by the batches that told of it.
             Ok(Meaning::Other(Some(task))) => drop(tasks.entry(task).or_default()),
             Ok(Meaning::Other(None)) => {}
-            Err(poison) => {
-                let raw = serde_json::to_string(event).unwrap_or_default();
-                quarantined.push(quarantine(&raw, poison.to_string()));
-            }
+            Err(poison) => poisoned.push((at, poison.to_string())),
         }
+    }
+    if !poisoned.is_empty() {
+        // Their texts as they came are looked up only now: it is rare, and costs another reading of the batch.
+        let raws: Vec<&RawValue> = serde_json::from_str(batch.raw_events).unwrap_or_default();
+        let text = |at: usize| raws.get(at).map_or("", |raw| raw.get());
+        quarantined.extend(poisoned.into_iter().map(|(at, reason)| quarantine(text(at), reason)));
     }
     let batch_to_store = BatchToStore {
         project: origin.project,
@@ -189,6 +193,12 @@ mod tests {
         assert_eq!(batch.tasks.len(), 1);
         assert_eq!(reasons.len(), 3, "{reasons:?}");
         assert!(reasons.contains(&"task_sent without task_id") && reasons.contains(&"no event_type"), "{reasons:?}");
+    }
+
+    #[test]
+    fn what_is_quarantined_is_kept_as_it_came() {
+        let batch = fold_text(r#"[{"event_type":"task_sent","task_id":"a"},{"no":"type", "x":[1]}]"#);
+        assert_eq!(batch.quarantined[0].raw, r#"{"no":"type", "x":[1]}"#);
     }
 
     #[test]

@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::faulty_store::{Faults, FaultyStore};
 
+/// A second is promised. A machine that is busy with other tests may take longer; a heartbeat's time-out takes much longer.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 

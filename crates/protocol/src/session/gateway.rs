@@ -138,6 +138,12 @@ impl GatewaySession {
         }
         let frame = match AgentFrame::parse(text) {
             Ok(frame) => frame,
+            Err(_)
+                if self.phase == Phase::AwaitingHello
+                    && let Some(protocol) = other_version(text) =>
+            {
+                return self.version_mismatch(&protocol);
+            }
             Err(error) if self.phase == Phase::AwaitingHello && is_object(text) => {
                 return self.close(CloseCode::NoHello, format!("expected hello: {error}"));
             }
@@ -161,8 +167,7 @@ impl GatewaySession {
 
     fn hello<'a>(&mut self, hello: Box<Hello>) -> Vec<GatewayOutput<'a>> {
         if version::major(&hello.protocol) != Some(version::MAJOR) {
-            let reason = format!("this brain speaks protocol {}, the agent {}", version::CURRENT, hello.protocol);
-            return self.close(CloseCode::VersionMismatch, reason);
+            return self.version_mismatch(&hello.protocol);
         }
         let mut hello = hello;
         hello.agent_name = hello.agent_name.trim().to_owned();
@@ -175,6 +180,11 @@ impl GatewaySession {
         }
         self.phase = Phase::Opening;
         vec![GatewayOutput::Open(hello)]
+    }
+
+    fn version_mismatch<'a>(&mut self, protocol: &str) -> Vec<GatewayOutput<'a>> {
+        let reason = format!("this brain speaks protocol {}, the agent {protocol}", version::CURRENT);
+        self.close(CloseCode::VersionMismatch, reason)
     }
 
     fn tick<'a>(&mut self, now: Duration) -> Vec<GatewayOutput<'a>> {
@@ -202,6 +212,18 @@ impl GatewaySession {
         reason.truncate(end);
         vec![GatewayOutput::Close(code, reason)]
     }
+}
+
+/// The version of a `hello` of another major one, whose other fields may be anything.
+fn other_version(text: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        r#type: String,
+        protocol: String,
+    }
+    let hello: Versioned = serde_json::from_str(text).ok()?;
+    let is_other = version::major(&hello.protocol).is_some_and(|major| major != version::MAJOR);
+    (hello.r#type == "hello" && is_other).then_some(hello.protocol)
 }
 
 /// A JSON object that is no frame we can read is still "not hello"; anything else is malformed.

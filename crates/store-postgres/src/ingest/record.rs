@@ -119,7 +119,7 @@ async fn ask_patiently(store: &PostgresStore, question: &Question) -> Result<Ans
     loop {
         match ask(store, question).await {
             Err(error) if error.is_retryable() && Instant::now() < until => {
-                tracing::warn!(%error, "batches wait for the database");
+                tracing::debug!(%error, "batches wait for the database");
                 tokio::time::sleep(PAUSE).await;
             }
             outcome => return outcome,

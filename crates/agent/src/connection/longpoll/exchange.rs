@@ -103,6 +103,8 @@ impl Lane {
         if let Some(session) = request.session {
             builder = builder.header(SESSION, session);
         }
+        // An empty body without a length is refused by strict proxies.
+        builder = builder.header(header::CONTENT_LENGTH, request.body.len());
         let message = builder.body(Full::new(Bytes::from(request.body))).map_err(|error| error.to_string())?;
         self.open().await.map_err(|error| error.to_string())?;
         let Some(open) = &mut self.open else { return Err("there is no connection".into()) };

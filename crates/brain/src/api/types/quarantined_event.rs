@@ -10,8 +10,8 @@ use super::page;
 /// An event that was not understood, and kept aside.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct QuarantinedEvent {
-    /// Number.
-    pub id: u64,
+    /// Number, ascending.
+    pub id: String,
     /// Agent that sent it.
     pub agent: String,
     /// When it was received.
@@ -26,7 +26,7 @@ pub struct QuarantinedEvent {
 impl From<fleet::QuarantinedEvent> for QuarantinedEvent {
     fn from(event: fleet::QuarantinedEvent) -> Self {
         let fleet::QuarantinedEvent { id, agent, received_at, reason, raw } = event;
-        Self { id, agent, received_at, reason, raw }
+        Self { id: id.to_string(), agent, received_at, reason, raw }
     }
 }
 

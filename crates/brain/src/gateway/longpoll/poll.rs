@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::answer::{self, SESSION};
 use super::body::{Line, Lines};
-use super::session::Request;
+use super::session::{Request, Session};
 use super::wire::LongPollWire;
 use crate::api::Problem;
 use crate::brain::Brain;
@@ -29,6 +29,9 @@ pub(crate) struct Wait {
     /// Seconds.
     wait: Option<u64>,
 }
+
+/// How long it takes at most until the session of a revoked token is closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 impl Wait {
     fn duration(&self) -> Duration {
@@ -57,7 +60,10 @@ pub(crate) async fn poll(
         Err((unknown, refusal)) => {
             // Whoever knows the token may still hear what its session was closed with: that it was revoked.
             let session = session.filter(|session| Some(session.owner) == unknown);
-            let close = session.and_then(|session| session.take_close());
+            let close = match session {
+                Some(session) => tokio::time::timeout(CLOSE_WITHIN, close_of(&session)).await.ok(),
+                None => None,
+            };
             return close.map_or(refusal, |(code, reason)| answer::closed(code, &reason));
         }
     };
@@ -65,6 +71,16 @@ pub(crate) async fn poll(
         (None, _) => answer::gone(),
         (Some(_), Err(_)) => bad_wait(),
         (Some(session), Ok(wait)) => exchange(&brain, session.request(), Lines::of(body), wait.duration()).await,
+    }
+}
+
+/// What a session is closed with. A token that was revoked a moment ago is noticed here first, and its session soon after.
+async fn close_of(session: &Session) -> (CloseCode, String) {
+    loop {
+        if let Some(close) = session.take_close() {
+            return close;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

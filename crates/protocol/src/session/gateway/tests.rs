@@ -52,6 +52,10 @@ fn another_major_version_closes_with_4001_and_a_minor_one_does_not() {
         let outputs = session.handle(START, GatewayInput::Text(&text));
         assert_eq!(closed_with(&outputs), Some(CloseCode::VersionMismatch), "{version}");
     }
+    // Another version's hello may have another form.
+    for text in [r#"{"type":"hello","protocol":"v2"}"#, r#"{"protocol":"v3.1","agent_name":{"a":1},"type":"hello"}"#] {
+        assert_eq!(closed_with(&session().handle(START, GatewayInput::Text(text))), Some(CloseCode::VersionMismatch));
+    }
     let text = hello("v1.9");
     assert!(matches!(session().handle(START, GatewayInput::Text(&text))[..], [GatewayOutput::Open(_)]));
 }
