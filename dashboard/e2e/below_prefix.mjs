@@ -10,7 +10,7 @@ const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIte
 const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`)
 
 const proxy = await startReverseProxy(setting)
-const { browser, page, problems } = await openBrowser({ ignoreHTTPSErrors: true })
+const { browser, page, problems } = await openBrowser({ anyCertificate: true })
 const strays = []
 page.on('request', (request) => {
   const url = new URL(request.url())

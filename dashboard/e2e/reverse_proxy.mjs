@@ -20,7 +20,8 @@ export async function startReverseProxy({ prefix, strips, port, brain, cert, key
     }
     if (strips) headers['x-forwarded-prefix'] = prefix
     const path = strips ? request.url.slice(prefix.length) : request.url
-    const onward = http.request({ host: '127.0.0.1', port: brain, path, method: request.method, headers }, (answer) => {
+    // A connection of its own for each request: one that is kept may be closed from the other end just when it is used again.
+    const onward = http.request({ host: '127.0.0.1', port: brain, path, method: request.method, headers, agent: false }, (answer) => {
       response.writeHead(answer.statusCode, answer.headers)
       answer.pipe(response)
     })
@@ -28,6 +29,8 @@ export async function startReverseProxy({ prefix, strips, port, brain, cert, key
     response.on('close', () => onward.destroy())
     request.pipe(onward)
   })
+  // Longer than any test: of connections that close while the browser uses them again, it gives up after some.
+  server.keepAliveTimeout = 600_000
   await new Promise((listening) => server.listen(port, '127.0.0.1', listening))
   return server
 }
