@@ -1,4 +1,4 @@
-import type { Agent, Command, Queue, Task, TaskPage, Worker } from './api/types'
+import type { Agent, Command, Queue, Storage, Task, TaskPage, Worker } from './api/types'
 
 export const AT = '2026-11-22T18:00:00.000000Z'
 export const at = (seconds: number) => new Date(Date.parse(AT) + seconds * 1000).toISOString()
@@ -43,5 +43,20 @@ export const command = (fields: Partial<Command> = {}): Command => ({
   status: 'pending',
   created_at: AT,
   created_by: 'admin',
+  ...fields,
+})
+
+const DAY = 86400
+const kept = (what: Storage['kept'][number]['what'], days: number) => ({ what, keep_seconds: days * DAY, horizon: at(-days * DAY), oldest: at(-DAY) })
+
+export const storage = (fields: Partial<Storage> = {}): Storage => ({
+  used_bytes: 2 * 1024 ** 3,
+  file_bytes: 3 * 1024 ** 3,
+  free_bytes: 1024 ** 3,
+  log_bytes: 1024,
+  gives_back: true,
+  max_bytes: null,
+  limited_by_size: false,
+  kept: [kept('events', 7), kept('tasks', 30), kept('failures', 90), kept('minutes', 14), kept('hours', 400), kept('days', 1825)],
   ...fields,
 })

@@ -195,10 +195,10 @@ impl Brain {
             Job::Sent { id, agent, line } => {
                 if fails {
                     core.truth.unrecorded.insert(id.clone());
-                } else {
-                    self.store.command_sent(&id, &agent);
                 }
-                Done::Sent { id, line, recorded: !fails }
+                // What is not pending any more must not be sent.
+                let recorded = !fails && self.store.command_sent(&id, &agent);
+                Done::Sent { id, line, recorded }
             }
             Job::Finish { id, outcome, waits } => {
                 trace!(core, "{id} ends as {}, recorded: {}", outcome.status.name(), !fails);

@@ -18,7 +18,7 @@ pub trait Store {
     /// See `CommandStore::create_command`.
     fn create_command(&mut self, command: Command);
     /// See `CommandStore::command_sent`.
-    fn command_sent(&mut self, id: &str, agent: &str);
+    fn command_sent(&mut self, id: &str, agent: &str) -> bool;
     /// See `CommandStore::finish_command`.
     fn finish_command(&mut self, id: &str, outcome: CommandOutcome, now: Timestamp);
     /// See `CommandStore::abandon_open_commands`.
@@ -161,7 +161,7 @@ impl Store for MemoryStore {
             self.streams.push(StreamRow { agent, instance, last_seq: 0, digests: BTreeMap::new() });
             self.streams.len() - 1
         });
-        OpenedStream { agent, stream: number as u64 + 1, last_seq: self.streams[number].last_seq }
+        OpenedStream { agent, stream: number as u64 + 1, last_seq: self.streams[number].last_seq, opening: 0 }
     }
 
     fn record_batches(&mut self, batches: Vec<BatchToStore>) -> Recorded {
@@ -172,11 +172,12 @@ impl Store for MemoryStore {
         self.commands.insert(command.id.clone(), command);
     }
 
-    fn command_sent(&mut self, id: &str, agent: &str) {
-        if let Some(command) = self.commands.get_mut(id).filter(|command| command.status == CommandStatus::Pending) {
-            command.status = CommandStatus::Sent;
-            command.agent = Some(agent.to_owned());
-        }
+    fn command_sent(&mut self, id: &str, agent: &str) -> bool {
+        let pending = self.commands.get_mut(id).filter(|command| command.status == CommandStatus::Pending);
+        let Some(command) = pending else { return false };
+        command.status = CommandStatus::Sent;
+        command.agent = Some(agent.to_owned());
+        true
     }
 
     fn finish_command(&mut self, id: &str, outcome: CommandOutcome, now: Timestamp) {

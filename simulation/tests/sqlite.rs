@@ -12,7 +12,7 @@ use taskplane_simulation::{Contents, Keep, PROJECT, Store, run, run_on};
 use taskplane_store::ingest::{BatchToStore, OpenedStream, Recorded, StreamToOpen};
 use taskplane_store::stats::StatsQuery;
 use taskplane_store::tasks::{Page, TaskQuery};
-use taskplane_store::{CommandStore, FleetStore, IngestStore, TaskStore};
+use taskplane_store::{CommandStore, FleetStore, IngestStore, StatisticsStore, TaskStore};
 use taskplane_store_sqlite::SqliteStore;
 use tokio::runtime::{Builder, Runtime};
 
@@ -96,8 +96,8 @@ impl Store for OnSqlite {
         assert!(is_new);
     }
 
-    fn command_sent(&mut self, id: &str, agent: &str) {
-        self.runtime.block_on(self.store().command_sent(PROJECT, id, agent)).expect("recorded");
+    fn command_sent(&mut self, id: &str, agent: &str) -> bool {
+        self.runtime.block_on(self.store().command_sent(PROJECT, id, agent)).expect("recorded")
     }
 
     fn finish_command(&mut self, id: &str, outcome: CommandOutcome, now: Timestamp) {

@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("testkit", &[]),
     ("simulation", &["model", "protocol", "store", "brain", "agent"]),
-    ("bench", &["model"]),
+    ("bench", &["model", "protocol", "store", "store-sqlite", "store-postgres", "brain"]),
     ("xtask", &["brain", "protocol"]),
     ("e2e", &["testkit", "redis"]),
 ];

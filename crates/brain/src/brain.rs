@@ -7,6 +7,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::NoRandomness;
 use crate::clock;
 use crate::commands::CommandRouter;
 use crate::duties;
@@ -14,7 +15,10 @@ use crate::gateway::{Connections, Door, GatewayLimits, LongPolls};
 use crate::ingest::{Ingest, IngestOptions};
 use crate::live::LiveHub;
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 use crate::public_url::{PublicUrl, PublicUrlError};
+use crate::replicas::{Leadership, ReplicaName, Replicas};
+use crate::retention::Retention;
 
 /// Why a brain does not start.
 #[derive(Debug, Error)]
@@ -22,9 +26,23 @@ pub enum StartError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No secret could be made.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
     /// Nobody could reach it there.
     #[error(transparent)]
     PublicUrl(#[from] PublicUrlError),
+}
+
+/// How a brain is to be.
+#[derive(Clone, Debug, Default)]
+pub struct StartOptions {
+    /// How much agents may take up.
+    pub limits: GatewayLimits,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// How it is known among the brains on its database.
+    pub replica: ReplicaName,
 }
 
 /// Everything that handlers need. Cheap to clone.
@@ -40,6 +58,12 @@ pub struct Brain {
     pub connections: Connections,
     /// Those of them that poll.
     pub longpolls: LongPolls,
+    /// The brains on the same database.
+    pub replicas: Replicas,
+    /// Whether this one leads them.
+    pub leadership: Leadership,
+    /// Brains that have the sessions of other agents that poll.
+    pub peers: Peers,
     /// Who may come in, and how many at once.
     pub door: Door,
     /// Batches on their way to the disk.
@@ -50,6 +74,8 @@ pub struct Brain {
     pub stop: CancellationToken,
     /// Where people reach it.
     pub public_url: PublicUrl,
+    /// How long things are kept.
+    pub retention: Retention,
     /// Background tasks, to wait for when stopping.
     pub tasks: TaskTracker,
 }
@@ -60,10 +86,10 @@ impl Brain {
     /// # Errors
     /// When the store cannot be used, or the public URL is none.
     pub async fn start(store: Arc<dyn Store>, public_url: &str, stop: CancellationToken) -> Result<Self, StartError> {
-        Self::start_with(store, public_url, stop, GatewayLimits::default()).await
+        Self::start_with(store, public_url, stop, StartOptions::default()).await
     }
 
-    /// Starts the background parts over `store`, with limits of one's own for agents.
+    /// Starts the background parts over `store`, with options of one's own.
     ///
     /// # Errors
     /// When the store cannot be used, or the public URL is none.
@@ -71,9 +97,13 @@ impl Brain {
         store: Arc<dyn Store>,
         public_url: &str,
         stop: CancellationToken,
-        limits: GatewayLimits,
+        options: StartOptions,
     ) -> Result<Self, StartError> {
+        let StartOptions { limits, retention, replica } = options;
         let public_url = PublicUrl::parse(public_url)?;
+        let run = store.replicas().map(|replicas| replicas.run());
+        let peers = Peers::new(run)?;
+        let replicas = Replicas::enter(&*store, replica.into_new(peers.key())).await?;
         let abandoned = store.abandon_open_commands(clock::now()).await?;
         if abandoned > 0 {
             tracing::warn!(abandoned, "ended commands that the last run of the brain left open");
@@ -82,7 +112,7 @@ impl Brain {
         let live = LiveHub::new(uuid::Uuid::new_v4().simple().to_string());
         let connections = Connections::default();
         let metrics = Arc::new(Metrics::new());
-        let commands = CommandRouter::new(Arc::clone(&store), connections.clone(), live.clone());
+        let commands = CommandRouter::new(Arc::clone(&store), connections.clone(), replicas.clone(), live.clone());
         let options =
             IngestOptions { memory: limits.ingest_memory, patience: limits.store_patience, stop: stop.clone() };
         let ingest = Ingest::start(Arc::clone(&store), live.clone(), Arc::clone(&metrics), &tasks, options);
@@ -91,12 +121,16 @@ impl Brain {
             live,
             commands,
             connections,
-            longpolls: LongPolls::default(),
+            longpolls: LongPolls::of_run(run),
+            leadership: Leadership::of(&replicas),
+            replicas,
+            peers,
             door: Door::new(limits),
             ingest,
             metrics,
             stop,
             public_url,
+            retention,
             tasks,
         };
         duties::start(&brain);

@@ -15,5 +15,8 @@ pub mod gateway;
 pub mod ingest;
 pub mod live;
 pub mod metrics;
+pub mod peers;
 pub mod public_url;
+pub mod replicas;
+pub mod retention;
 pub mod server;

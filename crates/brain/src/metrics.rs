@@ -6,6 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use taskplane_store::retention::{Kept, StorageReport};
 
 /// All counters, and the registry that writes them out.
 pub struct Metrics {
@@ -38,6 +39,67 @@ pub struct Metrics {
     pub throttled_tokens: Gauge,
     /// 1 while the store cannot be written and batches are held.
     pub store_trouble: Gauge,
+    /// Bytes of the database, by what they are.
+    pub storage_bytes: Family<StorageLabels, Gauge>,
+    /// Rows dropped because they were older, or more, than is to be kept.
+    pub dropped: Family<DroppedLabels, Counter>,
+}
+
+/// Label of [`Metrics::storage_bytes`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StorageLabels {
+    /// What they are.
+    pub kind: StorageKind,
+}
+
+/// What bytes of the database are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum StorageKind {
+    /// Taken up by data.
+    Used,
+    /// Free inside the database.
+    Free,
+    /// The database on disk.
+    File,
+    /// The write-ahead log.
+    Log,
+}
+
+/// Label of [`Metrics::dropped`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DroppedLabels {
+    /// What was dropped.
+    pub what: DroppedKind,
+}
+
+/// What was dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum DroppedKind {
+    /// Raw batches.
+    Batches,
+    /// Tasks that succeeded or were revoked.
+    Tasks,
+    /// All other tasks.
+    Failures,
+    /// Statistics of any step.
+    Statistics,
+    /// Audit entries, commands, events that were not understood.
+    Records,
+    /// Expired sessions and sign-in links.
+    SignIns,
+}
+
+impl From<Kept> for DroppedKind {
+    fn from(what: Kept) -> Self {
+        match what {
+            Kept::Events => Self::Batches,
+            Kept::Tasks => Self::Tasks,
+            Kept::Failures => Self::Failures,
+            Kept::Minutes | Kept::Hours | Kept::Days => Self::Statistics,
+            Kept::Records => Self::Records,
+            Kept::SignIns => Self::SignIns,
+        }
+    }
 }
 
 /// Label of [`Metrics::batches`].
@@ -99,6 +161,8 @@ impl Metrics {
             memory_bytes: Gauge::default(),
             throttled_tokens: Gauge::default(),
             store_trouble: Gauge::default(),
+            storage_bytes: Family::default(),
+            dropped: Family::default(),
             registry: Registry::default(),
         };
         registry.register("agent_connections", "Agent connections now", metrics.connections.clone());
@@ -120,7 +184,23 @@ impl Metrics {
         registry.register("ingest_memory_bytes", "Bytes of batches in memory", metrics.memory_bytes.clone());
         registry.register("ingest_throttled_tokens", "Tokens that wait for memory", metrics.throttled_tokens.clone());
         registry.register("store_trouble", "1 while the store cannot be written", metrics.store_trouble.clone());
+        registry.register("storage_bytes", "Bytes of the database", metrics.storage_bytes.clone());
+        registry.register("retention_dropped", "Rows dropped, as too old or too many", metrics.dropped.clone());
         Self { registry, ..metrics }
+    }
+
+    /// Takes note of how much room the database takes.
+    pub(crate) fn note_storage(&self, report: &StorageReport) {
+        let set = |kind, bytes: u64| {
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            self.storage_bytes.get_or_create(&StorageLabels { kind }).set(bytes);
+        };
+        set(StorageKind::Used, report.used_bytes);
+        set(StorageKind::Free, report.free_bytes);
+        set(StorageKind::File, report.file_bytes);
+        if let Some(bytes) = report.log_bytes {
+            set(StorageKind::Log, bytes);
+        }
     }
 
     /// Everything in the OpenMetrics text format.

@@ -3,6 +3,7 @@
 mod accept;
 mod agent_certificate;
 mod forwarded;
+mod open_files;
 mod tls;
 
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub fn routes(brain: Brain) -> Router {
     let agents = Router::new()
         .route("/ws", get(gateway::upgrade))
         .route("/ws/longpoll", post(gateway::poll))
-        .route_layer(middleware::from_fn(agent_certificate::required));
+        .route_layer(middleware::from_fn_with_state(brain.clone(), agent_certificate::required));
     let router = agents
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))

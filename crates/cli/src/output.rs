@@ -1,6 +1,6 @@
 //! The only door to the terminal: what was asked for goes to standard output, everything else to standard error.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -35,6 +35,15 @@ pub(crate) fn json(value: &Value) -> Result<()> {
 #[expect(clippy::print_stderr, reason = "the door to the terminal")]
 pub(crate) fn note(text: &str) {
     eprintln!("{}", printable(text));
+}
+
+/// Shows how far something is, in the terminal's current line; empty text clears the line. Elsewhere nothing is shown.
+pub(crate) fn progress(text: &str) {
+    let mut err = std::io::stderr().lock();
+    if err.is_terminal() {
+        // Nobody has to see it.
+        let _ = write!(err, "\r\u{1b}[K{}", printable(text)).and_then(|()| err.flush());
+    }
 }
 
 /// Prints what went wrong, as one sentence with its causes.

@@ -191,14 +191,19 @@ fn bad_time(key: &'static str, value: &str) -> FilterError {
     FilterError::BadTime(key, value.to_owned())
 }
 
+/// The keyword arguments in JSON text, with their values as `arg:` compares them; none when it is no object.
+pub fn arguments(kwargs: &str) -> Vec<(String, String)> {
+    let Ok(serde_json::Value::Object(map)) = serde_json::from_str(kwargs) else { return Vec::new() };
+    let text = |value| match value {
+        serde_json::Value::String(text) => Some(text),
+        other => serde_json::to_string(&other).ok(),
+    };
+    map.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect()
+}
+
 fn has_argument(task: &Task<'_>, name: &str, value: &str) -> bool {
-    let Some(kwargs) = task.record.kwargs.as_deref() else { return false };
-    let Ok(serde_json::Value::Object(map)) = serde_json::from_str(kwargs) else { return false };
-    match map.get(name) {
-        Some(serde_json::Value::String(text)) => text == value,
-        Some(other) => serde_json::to_string(other).is_ok_and(|text| text == value),
-        None => false,
-    }
+    let kwargs = task.record.kwargs.as_deref().unwrap_or("");
+    arguments(kwargs).iter().any(|(known, text)| known == name && text == value)
 }
 
 fn has_text(task_id: &str, task: &Task<'_>, text: &str) -> bool {

@@ -4,7 +4,7 @@
 //! a value that was added. Because buckets are plain counts, taking a value back is as exact as adding it, which is what
 //! makes rollups exact when a task is folded again.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 use minicbor::{Decode, Encode};
 
@@ -14,9 +14,9 @@ const ALPHA: f64 = 0.01;
 /// Counts of durations by logarithmic bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Sketch {
-    /// Bucket number to count. Bucket [`ZERO`] holds durations under a microsecond.
-    #[n(0)]
-    buckets: BTreeMap<i32, i64>,
+    /// Bucket numbers and their counts, ascending, none of them zero. Bucket [`ZERO`] holds durations under a microsecond.
+    #[cbor(n(0), with = "packed")]
+    buckets: Vec<(i32, i64)>,
 }
 
 const ZERO: i32 = i32::MIN;
@@ -29,14 +29,29 @@ impl Sketch {
 
     /// Adds everything in `other`.
     pub fn merge(&mut self, other: &Self) {
-        for (bucket, count) in &other.buckets {
-            self.add_to_bucket(*bucket, *count);
+        if self.add_to_known(&other.buckets) {
+            return;
         }
+        let (mine, theirs) = (std::mem::take(&mut self.buckets), &other.buckets);
+        let mut merged = Vec::with_capacity(mine.len() + theirs.len());
+        let (mut mine, mut theirs) = (mine.into_iter().peekable(), theirs.iter().copied().peekable());
+        while let (Some((bucket, _)), Some((other, _))) = (mine.peek(), theirs.peek()) {
+            let side = bucket.cmp(other);
+            let next = match side {
+                Ordering::Less => mine.next(),
+                Ordering::Greater => theirs.next(),
+                Ordering::Equal => mine.next().zip(theirs.next()).map(|((bucket, a), (_, b))| (bucket, a + b)),
+            };
+            merged.extend(next.filter(|(_, count)| *count != 0));
+        }
+        merged.extend(mine);
+        merged.extend(theirs);
+        self.buckets = merged;
     }
 
     /// How many durations it holds.
     pub fn count(&self) -> i64 {
-        self.buckets.values().sum()
+        self.buckets.iter().map(|(_, count)| count).sum()
     }
 
     /// True when it holds nothing.
@@ -67,11 +82,114 @@ impl Sketch {
     }
 
     fn add_to_bucket(&mut self, bucket: i32, count: i64) {
-        let slot = self.buckets.entry(bucket).or_insert(0);
-        *slot += count;
-        if *slot == 0 {
-            self.buckets.remove(&bucket);
+        match self.buckets.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+            Ok(at) => {
+                self.buckets[at].1 += count;
+                if self.buckets[at].1 == 0 {
+                    self.buckets.remove(at);
+                }
+            }
+            Err(at) if count != 0 => self.buckets.insert(at, (bucket, count)),
+            Err(_) => {}
         }
+    }
+
+    /// Adds `others`, if each of their buckets is known already and none comes to nothing; else does nothing. What sums much
+    /// up soon knows all buckets.
+    fn add_to_known(&mut self, others: &[(i32, i64)]) -> bool {
+        let mut at = 0;
+        for (bucket, count) in others {
+            match self.find(at, *bucket) {
+                Some(found) if self.buckets[found].1 + count != 0 => at = found,
+                _ => return false,
+            }
+        }
+        at = 0;
+        for (bucket, count) in others {
+            if let Some(found) = self.find(at, *bucket) {
+                self.buckets[found].1 += count;
+                at = found;
+            }
+        }
+        true
+    }
+
+    /// The place of `bucket`, which is not before place `from`. Where no bucket is missing between, that is a step of as many
+    /// places as numbers.
+    fn find(&self, from: usize, bucket: i32) -> Option<usize> {
+        let (first, _) = self.buckets.get(from)?;
+        let distance = usize::try_from(i64::from(bucket) - i64::from(*first)).ok()?;
+        let last = from.saturating_add(distance).min(self.buckets.len() - 1);
+        if self.buckets[last].0 == bucket {
+            return Some(last);
+        }
+        let found = self.buckets[from..last].binary_search_by_key(&bucket, |(bucket, _)| *bucket);
+        found.ok().map(|at| from + at)
+    }
+}
+
+/// Buckets as they are written: a byte string of pairs, each the distance from the bucket before it (the first from 0) and the
+/// count. Numbers are zigzag-coded, seven bits a byte, the last byte without the high bit. Once it was a CBOR map.
+mod packed {
+    use minicbor::data::Type;
+    use minicbor::decode::Error;
+    use minicbor::encode::{Error as NotWritten, Write};
+    use minicbor::{Decoder, Encoder};
+
+    pub(super) fn encode<C, W: Write>(
+        buckets: &[(i32, i64)],
+        encoder: &mut Encoder<W>,
+        _context: &mut C,
+    ) -> Result<(), NotWritten<W::Error>> {
+        let mut bytes = Vec::with_capacity(buckets.len() * 3 + 8);
+        let mut last = 0;
+        for (bucket, count) in buckets {
+            put(i64::from(*bucket) - last, &mut bytes);
+            put(*count, &mut bytes);
+            last = i64::from(*bucket);
+        }
+        encoder.bytes(&bytes)?.ok()
+    }
+
+    pub(super) fn decode<C>(decoder: &mut Decoder<'_>, _context: &mut C) -> Result<Vec<(i32, i64)>, Error> {
+        let buckets = match decoder.datatype()? {
+            Type::Map | Type::MapIndef => decoder.map_iter()?.collect::<Result<_, _>>()?,
+            _ => unpacked(decoder.bytes()?).ok_or_else(|| Error::message("buckets are cut"))?,
+        };
+        let is_sorted = buckets.is_sorted_by(|(bucket, _): &(i32, i64), (next, _)| bucket < next);
+        if is_sorted { Ok(buckets) } else { Err(Error::message("buckets are out of order")) }
+    }
+
+    fn unpacked(mut bytes: &[u8]) -> Option<Vec<(i32, i64)>> {
+        let mut buckets = Vec::with_capacity(bytes.len() / 2);
+        let mut last = 0i64;
+        while !bytes.is_empty() {
+            last = last.checked_add(take(&mut bytes)?)?;
+            buckets.push((i32::try_from(last).ok()?, take(&mut bytes)?));
+        }
+        Some(buckets)
+    }
+
+    fn put(number: i64, bytes: &mut Vec<u8>) {
+        let mut rest = (number << 1 ^ number >> 63).cast_unsigned();
+        while rest >= 0x80 {
+            bytes.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+    }
+
+    fn take(bytes: &mut &[u8]) -> Option<i64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = bytes.split_first()?;
+            *bytes = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if *byte < 0x80 {
+                return Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed());
+            }
+        }
+        None
     }
 }
 
@@ -115,6 +233,39 @@ mod tests {
                 sketch.add(*v, -1);
             }
             prop_assert_eq!(sketch, Sketch::default());
+        }
+
+        #[test]
+        fn merging_is_adding_one_by_one(
+            mine in prop::collection::vec((0u64..1_000, -2i64..3), 0..40),
+            theirs in prop::collection::vec((0u64..1_000, -2i64..3), 0..40),
+        ) {
+            let of = |values: &[(u64, i64)]| {
+                let mut sketch = Sketch::default();
+                values.iter().for_each(|(value, count)| sketch.add(*value, *count));
+                sketch
+            };
+            let mut merged = of(&mine);
+            merged.merge(&of(&theirs));
+            prop_assert_eq!(&merged, &of(&[mine, theirs].concat()));
+            let bytes = minicbor::to_vec(&merged).expect("is written");
+            prop_assert_eq!(minicbor::decode::<Sketch>(&bytes).expect("is read"), merged);
+        }
+    }
+    #[test]
+    fn what_was_written_as_a_map_is_read() {
+        let mut sketch = Sketch::default();
+        [0, 1, 1, 3].iter().for_each(|micros| sketch.add(*micros, 1));
+        let map = std::collections::BTreeMap::from([(i32::MIN, 1i64), (0, 2), (55, 1)]);
+        let bytes = minicbor::to_vec((map,)).expect("is written");
+        assert_eq!(minicbor::decode::<Sketch>(&bytes).expect("is read"), sketch);
+    }
+
+    #[test]
+    fn nonsense_is_not_read() {
+        for bytes in [&[0x80][..], &[2], &[2, 2, 0, 2], &[2, 2, 1, 2], &[0xff; 12]] {
+            let bytes = minicbor::to_vec((minicbor::bytes::ByteVec::from(bytes.to_vec()),)).expect("is written");
+            assert!(minicbor::decode::<Sketch>(&bytes).is_err(), "{bytes:?}");
         }
     }
 }

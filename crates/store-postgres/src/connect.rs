@@ -19,7 +19,7 @@ const MIN_SERVER: i32 = 140_000;
 /// How long a caller waits for a connection that another one uses.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long opening a connection may take.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens a connection outside the pools and looks at the server: its version, and whether it keeps what it acknowledges.
 pub(crate) async fn first_connection(address: &Address, tls: MakeRustlsConnect) -> Result<Client> {
@@ -81,7 +81,7 @@ pub(crate) async fn session(pool: &Pool) -> Result<Session> {
 }
 
 /// What every connection is told first.
-fn settings() -> String {
+pub(crate) fn settings() -> String {
     let timeout = STATEMENT_TIMEOUT.as_millis();
     // An operator may want more than `on` (a standby, too), or just the local disk; never less. The plans of our statements are
     // known: each reads a bounded piece of an index. So plans that were made while a table was small stay right.

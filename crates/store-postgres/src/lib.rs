@@ -11,6 +11,9 @@ use taskplane_store::{Result, StoreError};
 
 mod access;
 mod address;
+pub mod backup;
+pub mod checkup;
+mod client_programs;
 mod commands;
 mod connect;
 mod errors;
@@ -18,17 +21,19 @@ mod fleet;
 mod ingest;
 mod locks;
 mod names;
-mod presence;
+mod replicas;
+mod retention;
+mod rollups;
 mod schema;
+mod search;
 mod session;
-mod stats;
 mod tasks;
 mod text;
 mod tls;
 
 use address::Address;
 use names::Names;
-use presence::Presence;
+use replicas::Membership;
 use session::{Session, Tx};
 
 /// Most connections that write. More would only wait for one another's locks.
@@ -45,7 +50,7 @@ struct Inner {
     writers: Pool,
     readers: Pool,
     names: Names,
-    presence: Presence,
+    membership: Membership,
 }
 
 impl PostgresStore {
@@ -69,7 +74,7 @@ impl PostgresStore {
             writers: connect::pool(&address, tls.clone(), WRITERS)?,
             readers: connect::pool(&address, tls.clone(), READERS)?,
             names: Names::new(seed.cast_unsigned()),
-            presence: Presence::new(address, tls),
+            membership: Membership::new(address, tls),
         })))
     }
 
@@ -109,7 +114,7 @@ impl PostgresStore {
         &self.0.names
     }
 
-    pub(crate) fn presence(&self) -> &Presence {
-        &self.0.presence
+    pub(crate) fn membership(&self) -> &Membership {
+        &self.0.membership
     }
 }

@@ -5,8 +5,11 @@
 //!
 //! 1. the locks of its projects, ascending ([`PROJECTS`]): tasks, links, statistics, streams, agents, workers, queues,
 //!    schedules, quarantine;
-//! 2. the lock of the terms ([`TERMS`]), when it has to enter new ones;
-//! 3. or instead of both, the lock of a sweep ([`SWEEP`]), whose rows nobody else holds while waiting.
+//! 2. the lock of the search index, shared ([`SEARCH_SHARED`]), by whoever writes tasks; the indexer takes it for itself
+//!    ([`SEARCH`]) while it holds nothing else;
+//! 3. the lock of the terms ([`TERMS`]), when it has to enter new ones;
+//! 4. or instead of all, the lock of a sweep ([`SWEEP`]), whose rows nobody else holds while waiting; then the row of a
+//!    replica before its connections.
 //!
 //! Rows of a project are read, merged and written under its lock, so they need no locks of their own, and sequence numbers
 //! that were read stay true until the commit. Whatever runs without these locks (a command's beginning, tokens, keys,
@@ -22,18 +25,17 @@ pub(crate) const PROJECTS: &str =
 /// Guards new terms.
 pub(crate) const TERMS: &str = "SELECT pg_advisory_xact_lock(1414548556, 0)";
 
-/// Guards what a starting brain tidies up.
+/// Guards what is tidied up after brains that are gone.
 pub(crate) const SWEEP: &str = "SELECT pg_advisory_xact_lock(1414548556, 1)";
+
+/// Held by whoever writes tasks, behind the locks of its projects: the search index does not get ahead of it.
+pub(crate) const SEARCH_SHARED: &str = "SELECT pg_advisory_xact_lock_shared(1414548556, 3)";
+
+/// Waits for all of them; whoever holds it waits for nothing else that they hold.
+pub(crate) const SEARCH: &str = "SELECT pg_advisory_xact_lock(1414548556, 3)";
 
 /// Guards the tables themselves, until the connection ends.
 pub(crate) const MIGRATE: &str = "SELECT pg_advisory_lock(1414548556, 2)";
-
-/// Held by a brain as long as it runs, or tries to; the second half is the number of its run.
-pub(crate) const PRESENT: &str = "SELECT pg_advisory_lock(1414548557, $1::int4)";
-
-/// The runs that hold [`PRESENT`].
-pub(crate) const RUNS_PRESENT: &str = "SELECT objid::int8::int4 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2
-    AND classid::int8 = 1414548557 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// The number of a project as its column has it; one that does not fit does not exist.
 pub(crate) fn project_number(project: u64) -> i32 {

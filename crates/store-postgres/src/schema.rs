@@ -8,7 +8,7 @@ use crate::errors::{from_postgres, with_cause};
 use crate::locks;
 
 /// The schema that this program writes; equals the number of the last migration, here and for SQLite.
-const SCHEMA: i32 = 1;
+pub(crate) const SCHEMA: i32 = 2;
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -37,7 +37,7 @@ pub(crate) async fn prepare(client: &mut Client, address: &Address) -> Result<()
 }
 
 /// The version of the tables; `None` when there are none.
-async fn version(client: &Client, address: &Address) -> Result<Option<i32>> {
+pub(crate) async fn version(client: &Client, address: &Address) -> Result<Option<i32>> {
     let database = address.database();
     let sql =
         "SELECT current_schema(), to_regclass('refinery_schema_history') IS NOT NULL, (SELECT count(*) FROM pg_class c

@@ -124,6 +124,13 @@ impl Tx {
         Ok(tx)
     }
 
+    /// Begins a transaction that sees one snapshot and writes nothing.
+    pub(crate) async fn begin_reading(session: Session) -> Result<Self> {
+        let tx = Self::of(session);
+        tx.simple("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        Ok(tx)
+    }
+
     /// Commits; on disk when this returns. After an error, nobody knows whether it was: what was sent may have been done.
     pub(crate) async fn commit(mut self) -> Result<()> {
         self.session.simple("COMMIT").await?;

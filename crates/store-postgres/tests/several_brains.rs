@@ -11,7 +11,8 @@ use taskplane_model::TaskEventKind::{Sent, Started};
 use taskplane_model::command::{Command, CommandOutcome, CommandStatus};
 use taskplane_store::fleet::Heard;
 use taskplane_store::ingest::Verdict;
-use taskplane_store::{CommandStore, IngestStore, TaskStore};
+use taskplane_store::replicas::NewReplica;
+use taskplane_store::{CommandStore, IngestStore, ReplicaStore, TaskStore};
 use taskplane_store_postgres::PostgresStore;
 use taskplane_testkit::PostgresDatabase;
 
@@ -38,7 +39,9 @@ fn command(id: &str) -> Command {
 async fn stores(database: &PostgresDatabase, count: usize) -> Vec<Arc<PostgresStore>> {
     let mut stores = Vec::new();
     for _ in 0..count {
-        stores.push(Arc::new(PostgresStore::connect(&database.url()).await.expect("opens")));
+        let store = PostgresStore::connect(&database.url()).await.expect("opens");
+        store.join(NewReplica::default()).await.expect("enters");
+        stores.push(Arc::new(store));
     }
     stores
 }
@@ -152,25 +155,4 @@ async fn brains_that_learn_the_same_names_at_once_agree_on_their_numbers() {
     for (number, brain) in brains.iter().enumerate() {
         assert_eq!(counted(&**brain, 2 + number as u64).await.0, 220);
     }
-}
-
-/// A brain that starts ends what dead brains left open, and nothing of one that is alive.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_starting_brain_leaves_the_commands_of_the_living_alone() {
-    let database = PostgresDatabase::create().expect("a database");
-    let mut brains = stores(&database, 3).await;
-    for (number, brain) in brains.iter().enumerate().take(2) {
-        brain.create_command(1, command(&format!("c{number}")), None).await.expect("is recorded");
-    }
-    drop(brains.remove(1));
-    let present = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1414548557
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while database.sql(present).expect("can be read") != "1" {
-        assert!(std::time::Instant::now() < until, "the dead brain still seems alive");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    assert_eq!(brains[1].abandon_open_commands(NOW).await.expect("works"), 1);
-    let status = async |id: &str| brains[1].command(1, id).await.expect("can be read").expect("is there").status;
-    assert_eq!((status("c0").await, status("c1").await), (CommandStatus::Pending, CommandStatus::Failed));
 }

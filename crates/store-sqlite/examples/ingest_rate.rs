@@ -20,7 +20,7 @@ use flate2::write::ZlibEncoder;
 use taskplane_model::{TaskEvent, TaskEventKind, TaskRecord, Timestamp};
 use taskplane_store::ingest::{BatchToStore, StreamToOpen, TaskDelta, Verdict};
 use taskplane_store::stats::StatsQuery;
-use taskplane_store::{IngestStore, TaskStore};
+use taskplane_store::{IngestStore, StatisticsStore};
 use taskplane_store_sqlite::SqliteStore;
 
 /// What the program uses.

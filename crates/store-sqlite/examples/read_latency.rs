@@ -1,4 +1,5 @@
-//! How long reads take on a folder that `ingest_rate` has filled. Prints one line of JSON, milliseconds.
+//! How long reads take on a folder that `ingest_rate` has filled, once all of it is in the search index. Prints JSON: the median
+//! and the 99th percentile in milliseconds.
 //!
 //! ```text
 //! cargo run --release -p taskplane-store-sqlite --example read_latency -- [folder] [rounds]
@@ -11,12 +12,12 @@ use std::time::Instant;
 
 use taskplane_model::filter::TaskFilter;
 use taskplane_model::time::MINUTE;
-use taskplane_store::TaskStore;
 use taskplane_store::stats::StatsQuery;
 use taskplane_store::tasks::TaskQuery;
+use taskplane_store::{SearchStore, StatisticsStore, TaskStore};
 use taskplane_store_sqlite::SqliteStore;
 
-const FILTERS: [&str; 12] = [
+const FILTERS: [&str; 18] = [
     "",
     "state:failed",
     "state:succeeded",
@@ -29,6 +30,12 @@ const FILTERS: [&str; 12] = [
     "since:1h name:*_17",
     "arg:order_id=17",
     "nothing contains this",
+    "\"card declined\"",
+    "user54321@example",
+    "104857",
+    "queue:queue-3 user54321",
+    "\"card declined\" user543",
+    "name:*_17 user54321",
 ];
 
 #[tokio::main]
@@ -40,6 +47,16 @@ async fn main() {
     let store = SqliteStore::open(Path::new(&folder)).unwrap();
     let mut report = serde_json::Map::new();
     report.insert("open".into(), (began.elapsed().as_secs_f64() * 1e3).into());
+    let began = Instant::now();
+    let (cpu, mut steps) = (cpu_seconds(), 0u32);
+    // Later than anything in the folder.
+    while store.index_tasks(taskplane_model::Timestamp(1_900_000_000_000_000)).await.unwrap() {
+        steps += 1;
+    }
+    let index = serde_json::json!({
+        "steps": steps, "seconds": began.elapsed().as_secs_f64(), "cpu_seconds": cpu_seconds() - cpu,
+    });
+    report.insert("indexing".into(), index);
     let newest = store.list_tasks(query("", 1)).await.unwrap().items.remove(0);
     let now = newest.first_seen;
     let mut ids = Vec::new();
@@ -86,6 +103,13 @@ async fn main() {
     }
     report.insert("stats of an hour".into(), summary(stats));
     println!("{}", serde_json::to_string_pretty(&report).unwrap());
+}
+
+/// CPU seconds that this process has used.
+fn cpu_seconds() -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok());
+    stats.filter_map(|stat| stat.split(' ').next()?.parse::<f64>().ok()).sum::<f64>() / 1e9
 }
 
 fn query(filter: &str, limit: usize) -> TaskQuery {

@@ -25,6 +25,8 @@ pub(crate) struct Caches {
     pub(crate) streams: StreamCache,
     pub(crate) rollups: RollupCache,
     pub(crate) task_ids: TaskIds,
+    /// Below which key changes are noted for the search index.
+    pub(crate) search_until: Option<i64>,
     /// Reused for every record that is written.
     pub(crate) bytes: Vec<u8>,
 }
@@ -50,6 +52,7 @@ impl Caches {
             streams: StreamCache::default(),
             rollups: RollupCache::default(),
             task_ids,
+            search_until: None,
             bytes: Vec::new(),
         }
     }

@@ -26,7 +26,7 @@ const SMALL_REST: i64 = ((2 << 20) / PAGE_SIZE).cast_signed();
 const ROUNDS: u32 = 4;
 /// Least time between two attempts: readers can keep the log from beginning anew for a while.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often the writer may stop for the log, and for how long: somebody who reads for hours must not stop it for as long.
+/// How often the writer may stop for the log, and for how long: many who read by turns must not stop it for as long.
 const STOP_EVERY: Duration = Duration::from_secs(60);
 const STOP_FOR: Duration = Duration::from_secs(1);
 
@@ -35,6 +35,8 @@ const STOP_FOR: Duration = Duration::from_secs(1);
 pub(crate) struct WalGauge {
     frames: AtomicU64,
     rest_is_small: AtomicBool,
+    /// Somebody reads a state so old that most of the log cannot be copied, such as a backup: stopping would not help.
+    is_held: AtomicBool,
     stopped_at: Mutex<Option<Instant>>,
     wake: SyncSender<()>,
 }
@@ -51,13 +53,19 @@ impl WalGauge {
         self.frames.store(frames, Ordering::Relaxed);
     }
 
+    /// Has the log copied soon, however short it is.
+    pub(crate) fn copy_now(&self) {
+        // Full means that the thread is about to do it.
+        let _ = self.wake.try_send(());
+    }
+
     /// Called by the writer between transactions.
     pub(crate) fn tend(&self, db: &Connection) {
         let frames = self.frames.load(Ordering::Relaxed);
         if frames < COPY_FRAMES {
             return;
         }
-        let done = if frames > STOP_FRAMES && self.may_stop() {
+        let done = if frames > STOP_FRAMES && !self.is_held.load(Ordering::Relaxed) && self.may_stop() {
             stop_and_empty(db)
         } else if self.rest_is_small.swap(false, Ordering::Relaxed) {
             checkpoint(db, "PASSIVE")
@@ -88,14 +96,17 @@ impl Checkpointer {
         let gauge = Arc::new(WalGauge {
             frames: AtomicU64::new(0),
             rest_is_small: AtomicBool::new(false),
+            is_held: AtomicBool::new(false),
             stopped_at: Mutex::new(None),
             wake,
         });
         let weak = Arc::downgrade(&gauge);
         let run = move || {
-            let note = || {
+            let note = |rest: i64| {
                 if let Some(gauge) = weak.upgrade() {
-                    gauge.rest_is_small.store(true, Ordering::Relaxed);
+                    let is_held = rest > SMALL_REST;
+                    gauge.is_held.store(is_held, Ordering::Relaxed);
+                    gauge.rest_is_small.store(!is_held, Ordering::Relaxed);
                 }
             };
             copy_when_woken(&file, &woken, note);
@@ -117,13 +128,13 @@ impl Drop for Checkpointer {
     }
 }
 
-fn copy_when_woken(file: &Path, woken: &Receiver<()>, rest_is_small: impl Fn()) {
+fn copy_when_woken(file: &Path, woken: &Receiver<()>, note_rest: impl Fn(i64)) {
     let mut db: Option<Connection> = None;
     while woken.recv().is_ok() {
         let began = Instant::now();
         // Opened late: a command line that makes a token never needs it.
         match copy(&mut db, file) {
-            Ok(()) => rest_is_small(),
+            Ok(rest) => note_rest(rest),
             Err(fault) => {
                 tracing::warn!(error = %fault.into_error(file), "the write-ahead log could not be copied; trying again");
             }
@@ -132,7 +143,8 @@ fn copy_when_woken(file: &Path, woken: &Receiver<()>, rest_is_small: impl Fn()) 
     }
 }
 
-fn copy(db: &mut Option<Connection>, file: &Path) -> Done<()> {
+/// Returns how many frames somebody who reads an old state keeps from being copied.
+fn copy(db: &mut Option<Connection>, file: &Path) -> Done<i64> {
     let db = match db {
         Some(db) => db,
         None => {
@@ -142,12 +154,14 @@ fn copy(db: &mut Option<Connection>, file: &Path) -> Done<()> {
             db.insert(opened)
         }
     };
+    let mut rest = 0;
     for _ in 0..ROUNDS {
-        if checkpoint(db, "PASSIVE")? <= SMALL_REST {
+        rest = checkpoint(db, "PASSIVE")?;
+        if rest <= SMALL_REST {
             break;
         }
     }
-    Ok(())
+    Ok(rest)
 }
 
 /// Waits for readers to let go of the log, copies all of it and begins it anew.

@@ -51,6 +51,13 @@ impl Claim {
     }
 }
 
+/// True while a brain runs on `folder`.
+pub fn is_held(folder: &Path) -> bool {
+    let file = File::open(folder.join(FILE_NAME));
+    // Shared, and given up at once: two who ask do not take each other for a brain.
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Where the brain of `folder` is, or was last, reached.
 pub fn address(folder: &Path) -> Option<String> {
     let mut text = String::new();
@@ -69,7 +76,9 @@ mod tests {
         first.announce("http://127.0.0.1:7440").expect("written");
         let refusal = Claim::take(folder.path()).expect_err("taken").to_string();
         assert!(refusal.contains("at http://127.0.0.1:7440"), "{refusal}");
+        assert!(is_held(folder.path()));
         drop(first);
+        assert!(!is_held(folder.path()));
         Claim::take(folder.path()).expect("free again");
         assert_eq!(address(folder.path()).as_deref(), Some("http://127.0.0.1:7440"));
     }

@@ -7,7 +7,7 @@ use taskplane_model::time::MINUTE;
 use taskplane_model::{TaskEvent, TaskEventKind, TaskRecord, Timestamp};
 use taskplane_store::ingest::{BatchToStore, OpenedStream, StreamToOpen, TaskDelta, Verdict};
 use taskplane_store::stats::StatsQuery;
-use taskplane_store::{FleetStore, IngestStore, StoreError, TaskStore};
+use taskplane_store::{FleetStore, IngestStore, StatisticsStore, StoreError, TaskStore};
 
 use crate::SqliteStore;
 

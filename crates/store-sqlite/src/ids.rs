@@ -2,7 +2,7 @@
 
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-pub(crate) use taskplane_store::backend::ids::{first_key, hash, instant_of, parse_uuid, uuid_text};
+pub(crate) use taskplane_store::backend::ids::{first_key, hash, instant_of, least_key, parse_uuid, uuid_text};
 
 use crate::errors::{Done, Fault};
 

@@ -14,9 +14,9 @@ use crate::errors::{Fault, not_a_database};
 /// Name of the database in its folder.
 const FILE_NAME: &str = "taskplane.db";
 /// Marks the file as ours (`TPLK`).
-const APPLICATION_ID: i64 = 0x5450_4c4b;
+pub(crate) const APPLICATION_ID: i64 = 0x5450_4c4b;
 /// The schema that this program writes; equals the number of the last migration.
-const SCHEMA: i64 = 1;
+pub(crate) const SCHEMA: i64 = 2;
 /// Before 3.51.3 a checkpoint that raced with a writer could lose a transaction.
 const MIN_SQLITE: i32 = 3_051_003;
 /// Page size in bytes. Measured: 8 KiB takes a sixth less CPU than 4 KiB, and 16 KiB no less than 8.
@@ -105,8 +105,13 @@ fn has_only_history(connection: &Connection) -> Result<bool, Fault> {
 }
 
 fn configure(connection: &Connection, file: &Path) -> Result<(), Fault> {
-    // Has an effect only before the first page is written.
-    connection.pragma_update(None, "page_size", PAGE_SIZE.cast_signed())?;
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    if pages == 0 {
+        // Later they have no effect, but the second would write, which a full disk refuses. It lets the file shrink in
+        // small pieces.
+        connection.pragma_update(None, "page_size", PAGE_SIZE.cast_signed())?;
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         let text =
@@ -134,7 +139,8 @@ fn migrate(connection: &mut Connection, file: &Path) -> Result<(), Fault> {
     })
 }
 
-fn make_folder(folder: &Path) -> Result<(), StoreError> {
+/// Makes a folder that only its owner can look into, where there is none.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), StoreError> {
     if folder.is_dir() {
         return Ok(());
     }

@@ -75,7 +75,8 @@ impl Shared {
     }
 }
 
-fn open_reader(file: &std::path::Path) -> Result<Connection, Fault> {
+/// Opens a connection that only reads.
+pub(crate) fn open_reader(file: &std::path::Path) -> Result<Connection, Fault> {
     let db = open_another(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     db.pragma_update(None, "query_only", true)?;
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;

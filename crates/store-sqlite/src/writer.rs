@@ -34,9 +34,10 @@ pub(crate) struct WriterHandle {
 }
 
 struct Writer {
+    // Before the connection, which is the last one to close: they may have one of their own.
+    caches: Caches,
     db: Connection,
     file: PathBuf,
-    caches: Caches,
     /// SQLite's mark of the state that the caches reflect; it changes when another connection commits.
     data_version: i64,
     wal: Arc<WalGauge>,

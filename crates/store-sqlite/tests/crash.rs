@@ -9,7 +9,7 @@ use std::sync::Arc;
 use taskplane_model::{TaskEvent, TaskEventKind, TaskRecord, Timestamp};
 use taskplane_store::ingest::{BatchToStore, OpenedStream, StreamToOpen, TaskDelta};
 use taskplane_store::stats::StatsQuery;
-use taskplane_store::{IngestStore, TaskStore};
+use taskplane_store::{IngestStore, StatisticsStore, TaskStore};
 use taskplane_store_sqlite::SqliteStore;
 use tempfile::tempdir;
 

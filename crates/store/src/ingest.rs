@@ -30,6 +30,9 @@ pub struct OpenedStream {
     pub stream: u64,
     /// Last persisted batch, 0 if none.
     pub last_seq: u64,
+    /// Number of this opening: of two openings of one stream, whichever brain did them, the one with the greater number came
+    /// later. 0 where one brain has the database alone.
+    pub opening: u64,
 }
 
 /// A batch, parsed and folded, ready to be stored.

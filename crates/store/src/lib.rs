@@ -12,19 +12,26 @@ use taskplane_model::fleet::{Queue, Worker};
 
 pub mod access;
 pub mod backend;
+pub mod checkup;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
 pub mod fleet;
 pub mod ingest;
+pub mod replicas;
+pub mod retention;
+mod search;
 pub mod stats;
 pub mod tasks;
 
 pub use error::StoreError;
+pub use replicas::{ReplicaStore, SharedStore};
+pub use search::SearchStore;
 
 use access::{AgentToken, ApiKey, AuditEntry, NewAudit, Project, SecretHash, SessionGrant, TokenGrant};
 use fleet::{Heard, QuarantinedEvent, SchedulesTold, StoredSchedule};
 use ingest::{BatchToStore, OpenedStream, Recorded, StreamToOpen};
+use retention::{Dropped, Kept, StorageReport};
 use stats::{StatsPoint, StatsQuery, TaskTypeStats};
 use tasks::{Page, RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
 
@@ -32,8 +39,31 @@ use tasks::{Page, RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTr
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// Everything a brain needs of its database.
-pub trait Store: IngestStore + TaskStore + FleetStore + CommandStore + AccessStore {}
-impl<T: IngestStore + TaskStore + FleetStore + CommandStore + AccessStore> Store for T {}
+pub trait Store:
+    IngestStore
+    + TaskStore
+    + StatisticsStore
+    + FleetStore
+    + CommandStore
+    + AccessStore
+    + RetentionStore
+    + SearchStore
+    + SharedStore
+{
+}
+impl<
+    T: IngestStore
+        + TaskStore
+        + StatisticsStore
+        + FleetStore
+        + CommandStore
+        + AccessStore
+        + RetentionStore
+        + SearchStore
+        + SharedStore,
+> Store for T
+{
+}
 
 /// What the gateway writes.
 #[async_trait]
@@ -62,7 +92,9 @@ pub trait TaskStore: Send + Sync {
     /// reads a lot stops at its bound and goes on at the cursor.
     async fn list_tasks(&self, query: TaskQuery) -> Result<TaskPage>;
 
-    /// How many tasks the filter of `query` means, by state; cursor and limit are ignored. Exact up to a bound.
+    /// How many tasks the filter of `query` means, by state; cursor and limit are ignored. Exact up to
+    /// [`tasks::COUNT_BOUND`]. Says that there are more before that where the tasks that the indexes leave are too many to look
+    /// at in time: with words that are in many tasks, or with less than three letters.
     async fn count_tasks(&self, query: TaskQuery) -> Result<StateCounts>;
 
     /// One task.
@@ -74,12 +106,21 @@ pub trait TaskStore: Send + Sync {
     /// The workflow around a task: everything reachable by root, parent, group, chord and retry, up to `limit` tasks. `None`
     /// when the task is not known.
     async fn task_tree(&self, project: u64, engine: &str, task_id: &str, limit: usize) -> Result<Option<TaskTree>>;
+}
 
-    /// Statistics over a window, one item per step, ascending; steps in which nothing happened are there, empty.
+/// Statistics over time.
+#[async_trait]
+pub trait StatisticsStore: Send + Sync {
+    /// Statistics over a window, one item per step, ascending; steps in which nothing happened are there, empty. What was
+    /// never folded is counted like what was.
     async fn stats(&self, query: StatsQuery) -> Result<Vec<StatsPoint>>;
 
     /// Statistics over a window by task type, busiest first, at most 1,000.
     async fn task_types(&self, project: u64, since: Timestamp, until: Timestamp) -> Result<Vec<TaskTypeStats>>;
+
+    /// Adds a piece of what has changed, and is old enough not to change again at once, up to longer spans, which makes long
+    /// windows cheap to read; true when there may be more. Changes no answer.
+    async fn fold_statistics(&self, now: Timestamp) -> Result<bool>;
 }
 
 /// What the API reads of agents and of what they tell of workers, queues and schedules.
@@ -113,8 +154,9 @@ pub trait CommandStore: Send + Sync {
         idempotency_key: Option<String>,
     ) -> Result<(Command, bool)>;
 
-    /// Notes that a command was handed to an agent's connection.
-    async fn command_sent(&self, project: u64, id: &str, agent: &str) -> Result<()>;
+    /// Notes that a command is about to be handed to an agent's connection by this brain. False, and nothing is noted, when
+    /// it was sent before or has ended: then it must not be sent.
+    async fn command_sent(&self, project: u64, id: &str, agent: &str) -> Result<bool>;
 
     /// Ends a command, unless it has ended, and links retried tasks (`(engine, old id, new id)`) both ways. Returns the
     /// command as it now stands, or `None` when there is no such command.
@@ -127,7 +169,8 @@ pub trait CommandStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<Command>>;
 
-    /// Ends what a former run of the brain left open: pending ones as failed, sent ones as unknown. Returns how many.
+    /// Ends what a former run of the brain left open: pending ones as failed, sent ones as unknown. Returns how many. What
+    /// belongs to other brains on the database that are here is theirs.
     async fn abandon_open_commands(&self, now: Timestamp) -> Result<u64>;
 
     /// One command.
@@ -205,4 +248,24 @@ pub trait AccessStore: Send + Sync {
 
     /// Audit entries, newest first.
     async fn audit(&self, project: u64, page: Page) -> Result<(Vec<AuditEntry>, Option<String>)>;
+}
+
+/// What is kept for how long. Every verb does a bounded piece, so that nothing else waits for long.
+#[async_trait]
+pub trait RetentionStore: Send + Sync {
+    /// How much room the store takes, and how far back it reaches. Cheap, however much is stored.
+    async fn storage(&self) -> Result<StorageReport>;
+
+    /// Drops what is older than `horizon`, oldest first, looking at about `limit` tasks or as many bytes of other things.
+    /// Statistics keep what dropped tasks have contributed. From then on, an event that comes later than
+    /// [`retention::YOUNGEST`], for a task that is not stored and would have been dropped, is kept as a raw event and
+    /// nothing else: it makes no task, and is not counted again.
+    async fn drop_before(&self, what: Kept, horizon: Timestamp, limit: usize) -> Result<Dropped>;
+
+    /// Forgets a piece of what still points to dropped tasks; true when there is more.
+    async fn forget_dropped(&self, limit: usize) -> Result<bool>;
+
+    /// Gives a piece of the free space inside the database back to the file system, when there is much; true when there is
+    /// more. Where the database does this by itself or not at all, it is false at once.
+    async fn give_back_space(&self) -> Result<bool>;
 }

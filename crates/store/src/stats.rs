@@ -7,15 +7,18 @@ use taskplane_model::rollup::Rollup;
 pub const MAX_POINTS: usize = 1_500;
 
 /// Which statistics. Windows and steps are whole minutes.
+///
+/// Where steps are whole days, hours or tens of minutes, the first begins with one (UTC). Where the window begins before the
+/// statistics of minutes that are still kept, steps are whole hours or, before those of hours, whole days.
 #[derive(Clone, Debug)]
 pub struct StatsQuery {
     /// Project.
     pub project: u64,
-    /// From, rounded down to a minute.
+    /// From, rounded down.
     pub since: Timestamp,
     /// To, exclusive.
     pub until: Timestamp,
-    /// Minutes per item, at least 1.
+    /// Minutes per item, at least 1; longer where only longer ones are kept.
     pub step_minutes: i64,
     /// Only this task type.
     pub name: Option<String>,

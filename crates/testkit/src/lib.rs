@@ -1,6 +1,7 @@
 //! What the tests of several crates share.
 
 mod authority;
+mod balancer;
 mod connect_proxy;
 mod fault_proxy;
 mod port;
@@ -8,6 +9,7 @@ mod postgres;
 mod postgres_server;
 
 pub use authority::{Authority, Issued};
+pub use balancer::Balancer;
 pub use connect_proxy::ConnectProxy;
 pub use fault_proxy::{FaultProxy, Network};
 pub use port::free_port;

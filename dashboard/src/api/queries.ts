@@ -83,6 +83,15 @@ export const quarantineQuery = (project: string) =>
     queryFn: ({ signal }) => unwrap(client.GET(`${projects}/quarantine`, { params: { path: { project }, query: { limit: 100 } }, signal })),
   })
 
+/** It changes slowly. */
+export const storageQuery = (project: string) =>
+  queryOptions({
+    queryKey: ['storage', project],
+    queryFn: ({ signal }) => unwrap(client.GET(`${projects}/storage`, { params: { path: { project } }, signal })),
+    staleTime: 60_000,
+    refetchInterval: 60_000,
+  })
+
 export const workersQuery = (project: string) =>
   queryOptions({
     queryKey: ['workers', project],

@@ -210,9 +210,31 @@ export interface paths {
         };
         /**
          * Statistics over time
-         * @description One item per step, ascending; steps in which nothing happened are there. At most 1,500 items.
+         * @description One item per step, ascending; steps in which nothing happened are there. At most 1,500 items. Steps of whole days, hours or
+         *     tens of minutes begin with one (UTC), so the first may begin before `since`. Where the window begins before the statistics
+         *     of minutes that are still kept, steps are whole hours or, before those of hours, whole days.
          */
         get: operations["get_stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/storage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Storage
+         * @description How much room the database takes, all projects together, how long things are kept, and how far back they really reach.
+         */
+        get: operations["get_storage"];
         put?: never;
         post?: never;
         delete?: never;
@@ -675,6 +697,31 @@ export interface components {
          * @enum {string}
          */
         EdgeKind: "parent" | "group" | "chord" | "retry";
+        /** @description How long something is kept, and how far back it reaches. */
+        KeptFor: {
+            /**
+             * Format: date-time
+             * @description Before this, nothing is kept.
+             */
+            horizon: string;
+            /**
+             * Format: int64
+             * @description For how long.
+             */
+            keep_seconds: number;
+            /**
+             * Format: date-time
+             * @description The oldest that is there; null when nothing is.
+             */
+            oldest?: string | null;
+            /** @description What: raw events; tasks that succeeded or were revoked; all other tasks; statistics by the minute, hour and day. */
+            what: components["schemas"]["KeptKind"];
+        };
+        /**
+         * @description What is kept for a time of its own.
+         * @enum {string}
+         */
+        KeptKind: "events" | "tasks" | "failures" | "minutes" | "hours" | "days";
         /** @description An agent token to make. */
         NewAgentToken: {
             /** @description The only agent that may use it; without, any may. */
@@ -960,6 +1007,40 @@ export interface components {
             items: components["schemas"]["StatsPoint"][];
             /** @description Where the next page begins; null on the last one. */
             next_cursor?: string | null;
+        };
+        /** @description Size of the database, and what it keeps for how long. */
+        Storage: {
+            /**
+             * Format: int64
+             * @description Bytes of the database on disk, without its write-ahead log.
+             */
+            file_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes inside of it that are free, and are used before it grows.
+             */
+            free_bytes: number;
+            /** @description True when free space is given back to the file system by itself. */
+            gives_back: boolean;
+            /** @description What is kept for a time of its own. */
+            kept: components["schemas"]["KeptFor"][];
+            /** @description True when the size is the limit in force: what is kept does not reach as far back as its age allows. */
+            limited_by_size: boolean;
+            /**
+             * Format: int64
+             * @description Bytes of the write-ahead log; null where it is not Taskplane's own.
+             */
+            log_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes that data may take up, if that is limited: then the oldest raw events go first, then tasks, failures last.
+             */
+            max_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes that data takes up. Counted on SQLite, estimated on PostgreSQL.
+             */
+            used_bytes: number;
         };
         /** @description A task. Arguments and results are as the agent redacted them. */
         Task: {
@@ -1687,7 +1768,8 @@ export interface operations {
                 /** @description To: as `since`. Normally now. */
                 until?: string;
                 /**
-                 * @description Time per item: `60s`, `5m`, `1h`, or seconds; rounded up to whole minutes. Normally a sixtieth of the window.
+                 * @description Time per item: `60s`, `5m`, `1h`, or seconds; rounded up to whole minutes, and to tens of minutes where
+                 *     the window is longer than two days. Normally about a sixtieth of the window.
                  * @example 5m
                  */
                 step?: string;
@@ -1711,6 +1793,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StatsPointPage"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_storage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Sizes and horizons */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Storage"];
                 };
             };
             /** @description Why it was not done */

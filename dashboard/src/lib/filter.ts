@@ -89,6 +89,6 @@ function valuesOf(key: string, known: KnownValues): readonly string[] {
 
 export const statesOf = (state: string | undefined): TaskState[] => STATES.filter((candidate) => state?.split(',').includes(candidate))
 
-export const WINDOWS = { '15m': '15 min', '1h': '1 hour', '24h': '24 hours', '7d': '7 days' } as const
+export const WINDOWS = { '15m': '15 min', '1h': '1 hour', '24h': '24 hours', '7d': '7 days', '30d': '30 days' } as const
 export type Window = keyof typeof WINDOWS
 export const WINDOW_KEYS = Object.keys(WINDOWS) as Window[]

@@ -17,7 +17,8 @@ export const shortId = (id: string): string => (id.length > 12 ? id.slice(0, 8) 
 export function bytes(value: number): string {
   if (value < 1024) return `${value} B`
   if (value < 1024 ** 2) return `${(value / 1024).toFixed(1)} KiB`
-  return `${(value / 1024 ** 2).toFixed(1)} MiB`
+  if (value < 1024 ** 3) return `${(value / 1024 ** 2).toFixed(1)} MiB`
+  return `${(value / 1024 ** 3).toFixed(1)} GiB`
 }
 
 /** A share as a percentage that never rounds something down to nothing. */

@@ -16,6 +16,7 @@ mod router;
 mod session;
 mod state;
 mod stats;
+mod storage;
 mod stream;
 mod task_types;
 mod tasks;

@@ -19,7 +19,9 @@ use utoipa_axum::routes;
 
 use super::openapi::{Document, completed};
 use super::problem::PROBLEM_JSON;
-use super::{ApiState, Problem, agent_tokens, audit, commands, docs, fleet, session, stats, stream, task_types, tasks};
+use super::{
+    ApiState, Problem, agent_tokens, audit, commands, docs, fleet, session, stats, storage, stream, task_types, tasks,
+};
 use crate::auth;
 use crate::brain::Brain;
 use crate::public_url::{PublicUrl, ReachedAt};
@@ -41,6 +43,7 @@ pub(super) fn table() -> OpenApiRouter<ApiState> {
         .routes(routes!(tasks::tree::tree))
         .routes(routes!(stats::stats))
         .routes(routes!(task_types::task_types))
+        .routes(routes!(storage::storage))
         .routes(routes!(fleet::agents::agents))
         .routes(routes!(fleet::workers::workers))
         .routes(routes!(fleet::queues::queues))

@@ -18,6 +18,8 @@ use crate::clock;
 
 /// Items that a call without a step gets, about.
 const USUAL_POINTS: i64 = 60;
+/// Minutes of the longest window that has steps of any length. Tens of minutes are read at once, others minute by minute.
+const FINE_WINDOW: i64 = 2 * 24 * 60;
 
 /// Which statistics.
 #[derive(Deserialize, IntoParams)]
@@ -28,7 +30,8 @@ pub(super) struct StatsParams {
     since: Option<String>,
     /// To: as `since`. Normally now.
     until: Option<String>,
-    /// Time per item: `60s`, `5m`, `1h`, or seconds; rounded up to whole minutes. Normally a sixtieth of the window.
+    /// Time per item: `60s`, `5m`, `1h`, or seconds; rounded up to whole minutes, and to tens of minutes where
+    /// the window is longer than two days. Normally about a sixtieth of the window.
     #[param(example = "5m")]
     step: Option<String>,
     /// Only this task type.
@@ -39,7 +42,9 @@ pub(super) struct StatsParams {
 
 /// Statistics over time
 ///
-/// One item per step, ascending; steps in which nothing happened are there. At most 1,500 items.
+/// One item per step, ascending; steps in which nothing happened are there. At most 1,500 items. Steps of whole days, hours or
+/// tens of minutes begin with one (UTC), so the first may begin before `since`. Where the window begins before the statistics
+/// of minutes that are still kept, steps are whole hours or, before those of hours, whole days.
 #[utoipa::path(
     get,
     path = "/api/v1/projects/{project}/stats",
@@ -71,18 +76,21 @@ fn step_minutes(step: Option<&str>, window: Window) -> Result<i64, Problem> {
     let refused = |detail| Problem::new(StatusCode::BAD_REQUEST, "bad_step", detail);
     let Some(text) = step.filter(|step| !step.is_empty()) else {
         let rounded = (window.minutes() + USUAL_POINTS / 2) / USUAL_POINTS;
-        return Ok(rounded.max(1));
+        // Whole hours, and tens of minutes, are read at once.
+        let unit = [60, 10].into_iter().find(|unit| rounded > *unit).unwrap_or(1);
+        return Ok((rounded.max(1) + unit - 1) / unit * unit);
     };
     let seconds = || text.parse::<i64>().ok().filter(|seconds| *seconds > 0).and_then(|s| s.checked_mul(SECOND));
     let Some(micros) = parse_age(text).or_else(seconds) else {
         return Err(refused(format!("step is \"{text}\"; write 60s, 5m, 1h, or a number of seconds.")));
     };
     let step = micros.div_euclid(MINUTE) + i64::from(micros.rem_euclid(MINUTE) > 0);
-    let points = window.minutes().div_euclid(step) + 1;
+    // A step of tens of minutes begins with one: there may be one more.
+    let points = window.minutes().div_euclid(step) + 1 + i64::from(step % 10 == 0);
     if points > i64::try_from(MAX_POINTS).unwrap_or(i64::MAX) {
         return Err(refused(format!("This would be {points} items, more than {MAX_POINTS}. Ask for a longer step.")));
     }
-    Ok(step)
+    Ok(if window.minutes() > FINE_WINDOW { (step + 9) / 10 * 10 } else { step })
 }
 
 #[cfg(test)]
@@ -102,7 +110,8 @@ mod tests {
             [step("60s", 1), step("60", 1), step("5m", 1), step("90s", 1)],
             [Some(1), Some(1), Some(5), Some(2)]
         );
-        assert_eq!([step("", 1), step("", 6), step("", 168)], [Some(1), Some(6), Some(168)]);
+        assert_eq!([step("", 1), step("", 6), step("", 24), step("", 168)], [Some(1), Some(6), Some(30), Some(180)]);
+        assert_eq!([step("45m", 48), step("45m", 49), step("1h", 168)], [Some(45), Some(50), Some(60)]);
         assert_eq!([step("x", 1), step("0", 1), step("-5", 1), step("60s", 48)], [None; 4]);
     }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::sse::{Event, KeepAlive};
-use axum::response::{IntoResponse, Response, Sse};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::stream;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
@@ -19,14 +20,16 @@ use super::{ApiState, Problem};
 use crate::auth::{Principal, RequireViewer};
 use crate::brain::Brain;
 use crate::clock;
-use crate::live::{LiveEvent, Next, Subscription, Topic};
+use crate::live::{Next, Subscription, Topic};
 
 /// Silence after which a comment is sent, so that proxies keep the connection and browsers notice when it breaks.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How often it is checked that the reader may still read.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
-/// How long a browser waits before it comes back.
-const RETRY: Duration = Duration::from_secs(2);
+/// How long a browser waits before it comes back, in milliseconds.
+const RETRY_MS: u64 = 2_000;
+const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+const RESYNC: Bytes = Bytes::from_static(b"event: resync\ndata: {}\n\n");
 
 /// What to tell of.
 #[derive(Deserialize, IntoParams)]
@@ -80,11 +83,12 @@ pub(super) async fn stream(
         Some((Ok::<_, Infallible>(event), reader))
     });
     let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         // nginx would otherwise keep events back until it has a buffer full.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((headers, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response())
+    Ok((headers, Body::from_stream(events)).into_response())
 }
 
 fn topics(text: &str) -> Result<BTreeSet<Topic>, Problem> {
@@ -112,12 +116,13 @@ struct Reader {
 }
 
 impl Reader {
-    /// The next event; `None` ends the stream.
-    async fn next(&mut self) -> Option<Event> {
+    /// The next event, as it is sent; `None` ends the stream.
+    async fn next(&mut self) -> Option<Bytes> {
         if !std::mem::replace(&mut self.greeted, true) {
-            let hello = serde_json::json!({ "epoch": self.brain.live.epoch() }).to_string();
-            return Some(Event::default().event("hello").data(hello).retry(RETRY));
+            let hello = serde_json::json!({ "epoch": self.brain.live.epoch() });
+            return Some(format!("event: hello\ndata: {hello}\nretry: {RETRY_MS}\n\n").into());
         }
+        let silent_until = Instant::now() + KEEP_ALIVE;
         loop {
             tokio::select! {
                 // Open streams would keep the server from stopping.
@@ -127,18 +132,15 @@ impl Reader {
                         return None;
                     }
                 }
+                () = tokio::time::sleep_until(silent_until) => return Some(COMMENT),
                 next = self.subscription.next() => match next {
-                    Next::Event(event) if self.topics.contains(&event.topic) => return Some(self.told(&event)),
+                    Next::Event(event) if self.topics.contains(&event.topic) => return Some(event.frame.clone()),
                     Next::Event(_) => {}
-                    Next::Resync => return Some(Event::default().event("resync").data("{}")),
+                    Next::Resync => return Some(RESYNC),
                     Next::End => return None,
                 },
             }
         }
-    }
-
-    fn told(&self, event: &LiveEvent) -> Event {
-        Event::default().id(self.brain.live.event_id(event)).event(event.topic.name()).data(&event.data)
     }
 
     async fn may_read(&self) -> bool {

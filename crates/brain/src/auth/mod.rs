@@ -16,5 +16,5 @@ pub(crate) use attempts::{FailedAttempts, PeerLimit};
 pub(crate) use issue::new_agent_token;
 pub use issue::{IssueError, is_first_start, issue_agent_token, issue_api_key, issue_signin_link};
 pub(crate) use principal::{Principal, RequireAdmin, RequireOperator, RequireViewer};
-pub use secret::{Secret, SecretKind};
+pub use secret::{NoRandomness, Secret, SecretKind};
 pub(crate) use signin::{end_session_cookie, router as signin_router};

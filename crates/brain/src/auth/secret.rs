@@ -24,6 +24,8 @@ pub enum SecretKind {
     Session,
     /// A one-time link that opens a session.
     SigninLink,
+    /// What other brains on the same database show this one, until it stops.
+    Peer,
 }
 
 impl SecretKind {
@@ -34,6 +36,7 @@ impl SecretKind {
             Self::ApiKey => "tpk_",
             Self::Session => "tps_",
             Self::SigninLink => "tpl_",
+            Self::Peer => "tpp_",
         }
     }
 }

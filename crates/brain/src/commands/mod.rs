@@ -1,6 +1,7 @@
 //! Commands: recorded, sent to the one right agent at most once, and ended exactly once.
 
 mod endings;
+mod forward;
 mod router;
 mod target;
 

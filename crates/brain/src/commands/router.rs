@@ -14,6 +14,7 @@ use crate::api::types;
 use crate::clock;
 use crate::gateway::{Connections, Delivery, Target};
 use crate::live::{LiveHub, Topic};
+use crate::replicas::{Message, Replicas};
 
 /// Most commands that wait for an answer.
 const MAX_OPEN: usize = 10_000;
@@ -56,8 +57,9 @@ pub enum SubmitError {
 /// Records commands, sends them, and ends them. Cheap to clone.
 #[derive(Clone)]
 pub struct CommandRouter {
-    store: Arc<dyn Store>,
-    connections: Connections,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) connections: Connections,
+    pub(super) replicas: Replicas,
     live: LiveHub,
     open: Arc<Mutex<HashMap<String, OpenCommand>>>,
     waiting: WaitingEndings,
@@ -65,20 +67,47 @@ pub struct CommandRouter {
 
 /// A command that was recorded and whose end is not.
 #[derive(Clone)]
-struct OpenCommand {
-    project: u64,
+pub(super) struct OpenCommand {
+    pub(super) project: u64,
     engine: String,
     task_id: Option<String>,
-    connection: u64,
-    deadline: Instant,
+    pub(super) way: Way,
+    pub(super) deadline: Instant,
+    /// The brain that it was given to, and that has to know of its end, if not this one.
+    pub(super) origin: Option<u32>,
     /// Its end is being recorded: it cannot end another way, and who waits for it still waits.
     ending: bool,
     ended: Arc<Notify>,
 }
 
+/// Where a command was handed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A connection of this brain.
+    Connection(u64),
+    /// Another brain, which has the agent.
+    Replica(u32),
+}
+
+impl OpenCommand {
+    pub(super) fn new(request: &CommandRequest, way: Way, time: Duration, origin: Option<u32>) -> Self {
+        let text = |key: &str| request.args.get(key).and_then(Value::as_str).map(str::to_owned);
+        Self {
+            project: request.project,
+            engine: text("engine").unwrap_or_default(),
+            task_id: text("task_id"),
+            way,
+            deadline: Instant::now() + time,
+            origin,
+            ending: false,
+            ended: Arc::new(Notify::new()),
+        }
+    }
+}
+
 impl CommandRouter {
-    pub(crate) fn new(store: Arc<dyn Store>, connections: Connections, live: LiveHub) -> Self {
-        Self { store, connections, live, open: Arc::default(), waiting: WaitingEndings::default() }
+    pub(crate) fn new(store: Arc<dyn Store>, connections: Connections, replicas: Replicas, live: LiveHub) -> Self {
+        Self { store, connections, replicas, live, open: Arc::default(), waiting: WaitingEndings::default() }
     }
 
     /// Records a command and sends it. What comes back may have failed already, for instance because no agent is there.
@@ -86,10 +115,10 @@ impl CommandRouter {
     /// # Errors
     /// When nothing was recorded.
     pub async fn submit(&self, request: CommandRequest) -> Result<Command, SubmitError> {
-        if self.lock().len() + self.waiting.len() >= MAX_OPEN {
+        if self.is_busy() {
             return Err(SubmitError::Busy);
         }
-        let target = target::choose(&*self.store, &self.connections, &request).await?;
+        let target = target::choose(&*self.store, &self.connections, &self.replicas, &request).await?;
         let command = Command {
             id: uuid::Uuid::now_v7().to_string(),
             cmd: request.cmd.clone(),
@@ -115,7 +144,10 @@ impl CommandRouter {
         }
         self.tell(request.project, &command);
         match target {
-            Some(target) => self.send(request, command, target).await,
+            Some(target) => match target.replica {
+                None => self.send(request, command, target).await,
+                Some(replica) => self.forward(request, command, target, replica).await,
+            },
             None => {
                 let outcome = CommandOutcome::failed("agent_not_connected", not_connected(&request));
                 self.end(request.project, command, outcome).await
@@ -144,7 +176,7 @@ impl CommandRouter {
             if !is_open || Instant::now() >= until {
                 return Ok(command);
             }
-            // Another brain on this database has sent it.
+            // Another brain on this database has it.
             let pause = ASK_AGAIN.min(until.saturating_duration_since(Instant::now()));
             tokio::time::sleep(pause).await;
         }
@@ -152,7 +184,7 @@ impl CommandRouter {
 
     /// Takes in an agent's answer.
     pub(crate) async fn answered(&self, connection: u64, result: CommandResult) {
-        let known = self.lock().get(&result.cmd_id).is_some_and(|open| open.connection == connection);
+        let known = self.lock().get(&result.cmd_id).is_some_and(|open| open.way == Way::Connection(connection));
         if !known {
             tracing::debug!(cmd_id = %result.cmd_id, "an answer to no open command was ignored");
             return;
@@ -179,7 +211,7 @@ impl CommandRouter {
 
     /// Ends what was sent over a connection that is gone: nobody knows what became of it.
     pub(crate) async fn connection_lost(&self, connection: u64) {
-        let ids = self.ids_where(|open| open.connection == connection);
+        let ids = self.ids_where(|open| open.way == Way::Connection(connection));
         for id in ids {
             let Some(open) = self.claim(&id) else { continue };
             let message = "the agent went away before it answered; the command may have been executed";
@@ -194,6 +226,10 @@ impl CommandRouter {
         let ids = self.ids_where(|open| open.deadline <= now);
         for id in ids {
             let Some(open) = self.claim(&id) else { continue };
+            if let Way::Replica(_) = open.way {
+                self.withdraw(open.project, &id).await;
+                continue;
+            }
             let message = "the agent did not answer in time; the command may have been executed";
             let outcome = CommandOutcome::uncertain(CommandStatus::TimedOut, message);
             self.finish(Ending { project: open.project, id, outcome, retried: Vec::new() }).await;
@@ -210,19 +246,25 @@ impl CommandRouter {
     }
 
     async fn send(&self, request: CommandRequest, command: Command, target: Target) -> Result<Command, SubmitError> {
-        let open = OpenCommand {
-            project: request.project,
-            engine: request.args.get("engine").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            task_id: command.task_id.clone(),
-            connection: target.connection,
-            deadline: Instant::now() + time_limit(&request),
-            ending: false,
-            ended: Arc::new(Notify::new()),
-        };
         // Recorded as sent before it is: should the brain die in between, the outcome is unknown, and it is not sent again.
         let recorded = self.store.command_sent(request.project, &command.id, &target.agent_name).await;
-        recorded.inspect_err(|error| self.not_sent(request.project, &command.id, error))?;
-        self.lock().insert(command.id.clone(), open);
+        if !recorded.inspect_err(|error| self.not_sent(request.project, &command.id, error))? {
+            // This brain was slow, and the others took it for gone.
+            return Ok(self.store.command(request.project, &command.id).await?.unwrap_or(command));
+        }
+        self.deliver(request, command, target, None).await
+    }
+
+    /// Hands a command that is recorded as sent to its connection.
+    pub(super) async fn deliver(
+        &self,
+        request: CommandRequest,
+        command: Command,
+        target: Target,
+        origin: Option<u32>,
+    ) -> Result<Command, SubmitError> {
+        let way = Way::Connection(target.connection);
+        self.opened(&command.id, OpenCommand::new(&request, way, time_limit(&request), origin));
         let frame = frame::Command { cmd_id: command.id.clone(), cmd: request.cmd, args: request.args };
         let failure = match self.connections.deliver(target.connection, frame) {
             Delivery::Done => {
@@ -244,7 +286,12 @@ impl CommandRouter {
         ended
     }
 
-    async fn end(&self, project: u64, command: Command, outcome: CommandOutcome) -> Result<Command, SubmitError> {
+    pub(super) async fn end(
+        &self,
+        project: u64,
+        command: Command,
+        outcome: CommandOutcome,
+    ) -> Result<Command, SubmitError> {
         let ended = self.store.finish_command(project, &command.id, outcome.clone(), Vec::new(), clock::now()).await;
         let ended = ended.inspect_err(|error| {
             if error.is_retryable() {
@@ -279,13 +326,13 @@ impl CommandRouter {
     }
 
     /// The store failed before a command was sent: its row, if there is one, must not stay open.
-    fn not_sent(&self, project: u64, id: &str, error: &StoreError) {
+    pub(super) fn not_sent(&self, project: u64, id: &str, error: &StoreError) {
         if error.is_retryable() {
             self.waiting.push(Ending::not_sent(project, id));
         }
     }
 
-    fn tell(&self, project: u64, command: &Command) {
+    pub(super) fn tell(&self, project: u64, command: &Command) {
         if self.live.has_readers() {
             let item = serde_json::to_value(types::Command::from(command.clone())).unwrap_or_default();
             self.live.note(project, Topic::Commands, command.id.clone(), item);
@@ -294,19 +341,39 @@ impl CommandRouter {
         }
     }
 
+    /// True when too many commands wait for their ends.
+    pub(super) fn is_busy(&self) -> bool {
+        self.lock().len() + self.waiting.len() >= MAX_OPEN
+    }
+
+    /// A command was handed to somebody, or is about to be.
+    pub(super) fn opened(&self, id: &str, command: OpenCommand) {
+        self.lock().insert(id.to_owned(), command);
+    }
+
     /// Takes it upon the caller to end a command; `None` when that is done or being done.
-    fn claim(&self, id: &str) -> Option<OpenCommand> {
+    pub(super) fn claim(&self, id: &str) -> Option<OpenCommand> {
         let mut open = self.lock();
         let command = open.get_mut(id).filter(|command| !command.ending)?;
         command.ending = true;
         Some(command.clone())
     }
 
+    /// The end of a command could not be recorded: it is tried again after a while.
+    pub(super) fn unclaim(&self, id: &str, pause: Duration) {
+        if let Some(command) = self.lock().get_mut(id) {
+            command.ending = false;
+            command.deadline = Instant::now() + pause;
+        }
+    }
+
     /// The end of a command is recorded, or cannot be.
-    fn forget(&self, id: &str) {
+    pub(super) fn forget(&self, id: &str) {
         let open = self.lock().remove(id);
-        if let Some(open) = open {
-            open.ended.notify_waiters();
+        let Some(open) = open else { return };
+        open.ended.notify_waiters();
+        if let Some(origin) = open.origin {
+            self.replicas.tell(Some(origin), Message::CommandEnded { id: id.to_owned() });
         }
     }
 
@@ -373,8 +440,9 @@ mod tests {
             project: 1,
             engine: "celery".into(),
             task_id: task_id.map(str::to_owned),
-            connection: 1,
+            way: Way::Connection(1),
             deadline: Instant::now(),
+            origin: None,
             ending: false,
             ended: Arc::new(Notify::new()),
         }

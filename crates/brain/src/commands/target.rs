@@ -6,19 +6,22 @@ use taskplane_store::{Store, StoreError};
 
 use super::router::CommandRequest;
 use crate::gateway::{Connections, Target};
+use crate::replicas::Replicas;
 
 /// The right connection for a command: the agent that was named; else one that has told of the task or samples the queue; else,
-/// when no agent has ever told of it, any that observes the engine. `None` when no such agent is connected.
+/// when no agent has ever told of it, any that observes the engine. `None` when no such agent is connected, to this brain or to
+/// another one. Of several connections, the one that was opened last.
 pub(super) async fn choose(
     store: &dyn Store,
     connections: &Connections,
+    replicas: &Replicas,
     request: &CommandRequest,
 ) -> Result<Option<Target>, StoreError> {
     if let Some(name) = &request.agent {
-        return Ok(first(connections.targets(request.project, |t| t.agent_name == *name)));
+        return Ok(first(replicas.targets(connections, request.project, |t| t.agent_name == *name)));
     }
     let Some(engine) = text(&request.args, "engine") else { return Ok(None) };
-    let candidates = connections.targets(request.project, |t| t.engines.iter().any(|e| e == engine));
+    let candidates = replicas.targets(connections, request.project, |t| t.engines.iter().any(|e| e == engine));
     let informed = match request.cmd.as_str() {
         commands::PURGE_QUEUE => sampling_agent(store, request, engine).await?,
         _ => observing_agents(store, request, engine).await?,

@@ -11,7 +11,7 @@ use taskplane_protocol::session::{GatewayInput, GatewayOutput, GatewaySession};
 use taskplane_store::StoreError;
 use taskplane_store::access::{SecretHash, TokenGrant};
 use taskplane_store::ingest::{OpenedStream, StreamToOpen};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::connections::{Closing, Newcomer, Outbox};
 use super::door::Place;
@@ -44,12 +44,12 @@ pub(super) struct Admitted {
 /// Serves a connection until it ends.
 pub(super) async fn serve<W: Wire>(brain: Brain, admitted: Admitted, wire: W) {
     brain.metrics.connections.inc();
-    let mut connection = Connection::new(brain.clone(), admitted, wire);
+    let mut connection = Connection::new(brain, admitted, wire);
     connection.run().await;
-    let Connection { open, mut wire, admitted, .. } = connection;
+    let Connection { brain, open, mut wire, admitted, .. } = connection;
     if let Some(open) = open {
         brain.connections.remove(open.id);
-        brain.commands.connection_lost(open.id).await;
+        Box::pin(brain.commands.connection_lost(open.id)).await;
         brain.live.note_uncounted(open.origin.project, Topic::Agents, 1);
         tracing::info!(agent = %open.agent_name, "agent disconnected");
     }
@@ -64,9 +64,10 @@ struct Connection<W> {
     wire: W,
     session: GatewaySession,
     began: Instant,
-    outbox: Outbox,
-    commands: mpsc::Receiver<Command>,
-    closes: mpsc::Receiver<Closing>,
+    /// The ways to here, until the connection is registered.
+    outbox: Option<Outbox>,
+    commands: mpsc::Receiver<Box<Command>>,
+    closes: oneshot::Receiver<Closing>,
     open: Option<Open>,
     /// A batch that waits for room in memory. Until it has some, nothing more is read.
     handing: Option<BoxFuture<'static, Answer>>,
@@ -86,7 +87,7 @@ enum Event {
     Came(Incoming),
     Handed(Answer),
     Stored(Result<u64, IngestError>),
-    Command(Command),
+    Command(Box<Command>),
     Close(Closing),
     Tick,
     Stop,
@@ -95,14 +96,14 @@ enum Event {
 impl<W: Wire> Connection<W> {
     fn new(brain: Brain, admitted: Admitted, wire: W) -> Self {
         let (command_outbox, commands) = mpsc::channel(OUTBOX);
-        let (close_outbox, closes) = mpsc::channel(1);
+        let (close_outbox, closes) = oneshot::channel();
         Self {
             brain,
             admitted,
             wire,
             session: GatewaySession::new(Duration::ZERO),
             began: Instant::now(),
-            outbox: Outbox { commands: command_outbox, close: close_outbox },
+            outbox: Some(Outbox::new(command_outbox, close_outbox)),
             commands,
             closes,
             open: None,
@@ -120,14 +121,15 @@ impl<W: Wire> Connection<W> {
                 // What is stored is acked before more is read, and what never stops coming cannot stop the clock.
                 biased;
                 () = self.brain.stop.cancelled() => Event::Stop,
-                Some(closing) = self.closes.recv() => Event::Close(closing),
+                Ok(closing) = &mut self.closes, if !self.closes.is_terminated() => Event::Close(closing),
                 Some(answer) = self.storing.next() => Event::Stored(answer.unwrap_or(Err(IngestError))),
                 Some(command) = self.commands.recv() => Event::Command(command),
                 Some(handed) = OptionFuture::from(self.handing.as_mut()) => Event::Handed(handed),
                 _ = ticker.tick() => Event::Tick,
                 incoming = self.wire.receive(), if is_reading => Event::Came(incoming),
             };
-            if self.on_event(event).await.is_err() {
+            // Boxed: what an event needs for a moment is not carried along by every idle connection.
+            if Box::pin(self.on_event(event)).await.is_err() {
                 return;
             }
         }
@@ -265,6 +267,7 @@ impl<W: Wire> Connection<W> {
             agent: opened.agent,
             agent_name: hello.agent_name.clone(),
             stream: opened.stream,
+            opening: opened.opening,
             token_id: grant.token_id.clone(),
             engines: hello.engines.clone(),
         };
@@ -275,7 +278,12 @@ impl<W: Wire> Connection<W> {
         let origin = BatchOrigin { project: grant.project, agent: opened.agent, stream: opened.stream, only_engine };
         let inlet = Inlet::new(&grant.token_id);
         self.brain.live.note_uncounted(grant.project, Topic::Agents, 1);
-        let id = self.brain.connections.add(newcomer, self.outbox.clone());
+        let Some(outbox) = self.outbox.take() else {
+            return GatewayInput::Close(CloseCode::Malformed, "a second hello on one connection");
+        };
+        let id = self.brain.connections.add(newcomer, outbox);
+        // What was opened later at another brain may have become known before this could be found.
+        self.brain.connections.supersede(opened.stream, self.brain.replicas.opening(opened.stream));
         self.open = Some(Open { id, agent_name: hello.agent_name.clone(), origin, inlet });
         // Revoking closes what is registered. The token may have been revoked before that: since the handshake.
         match auth::agent_grant(&*self.brain.store, self.admitted.token).await {

@@ -7,17 +7,33 @@ use taskplane_model::Timestamp;
 use taskplane_protocol::close::CloseCode;
 use taskplane_protocol::frame::{Command, Heartbeat};
 use taskplane_store::fleet::Heard;
-use tokio::sync::mpsc;
+use taskplane_store::replicas::{ConnectionChanges, ReplicaConnection};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::clock;
 
 /// The ways to a connection from elsewhere.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
-    /// Commands to send.
-    pub(crate) commands: mpsc::Sender<Command>,
-    /// One order to close, with a way of its own, so that commands that wait cannot be in front of it.
-    pub(crate) close: mpsc::Sender<Closing>,
+    /// Commands to send. Boxed, because a channel makes room for many before there is one.
+    pub(crate) commands: mpsc::Sender<Box<Command>>,
+    /// One order to close, with a way of its own, so that commands that wait cannot be in front of it. Gone when it is given.
+    close: Mutex<Option<oneshot::Sender<Closing>>>,
+}
+
+impl Outbox {
+    /// The ways to whoever has the other ends.
+    pub(crate) fn new(commands: mpsc::Sender<Box<Command>>, close: oneshot::Sender<Closing>) -> Self {
+        Self { commands, close: Mutex::new(Some(close)) }
+    }
+
+    /// Orders the connection to close, if nobody has yet.
+    fn close(&self, code: CloseCode, reason: &'static str) {
+        if let Some(close) = self.close.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Who does not hear it has gone already.
+            let _ = close.send((code, reason));
+        }
+    }
 }
 
 /// An order to close a connection.
@@ -27,6 +43,7 @@ pub(crate) type Closing = (CloseCode, &'static str);
 #[derive(Clone, Default)]
 pub struct Connections {
     registry: Arc<Mutex<Registry>>,
+    changed: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -57,6 +74,8 @@ pub(crate) struct Newcomer {
     pub(crate) agent_name: String,
     /// Number of the stream.
     pub(crate) stream: u64,
+    /// Number of its opening.
+    pub(crate) opening: u64,
     /// The token it came with.
     pub(crate) token_id: String,
     /// Its engines.
@@ -77,14 +96,37 @@ pub struct AgentPresence {
 /// A connection that a command could go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The connection.
+    /// The brain that has the connection; `None` means this one.
+    pub replica: Option<u32>,
+    /// The connection, in its brain's count.
     pub connection: u64,
+    /// Number of its stream's opening.
+    pub opening: u64,
     /// Number of the agent.
     pub agent: u64,
     /// Name of the agent.
     pub agent_name: String,
     /// Its engines.
     pub engines: Vec<String>,
+}
+
+impl Target {
+    /// A connection, of this brain unless `replica` says which other one has it.
+    pub(crate) fn of(connection: ReplicaConnection, replica: Option<u32>) -> Self {
+        let ReplicaConnection { id, opening, agent, agent_name, engines, .. } = connection;
+        Self { replica, connection: id, opening, agent, agent_name, engines }
+    }
+}
+
+impl Entry {
+    fn told(&self, id: u64) -> ReplicaConnection {
+        let Newcomer { project, agent, agent_name, stream, opening, engines, .. } = self.newcomer.clone();
+        ReplicaConnection { id, project, agent, agent_name, stream, opening, engines, connected_at: self.connected_at }
+    }
+
+    fn supersede(&self) {
+        self.outbox.close(CloseCode::Superseded, "a newer connection of the same stream took over");
+    }
 }
 
 /// What became of handing a command to a connection.
@@ -99,21 +141,48 @@ pub(crate) enum Delivery {
 }
 
 impl Connections {
-    /// Adds a connection, and closes an older one of the same stream with 4009. Returns its number.
+    /// Adds a connection, and closes an older one of the same stream with 4009, or this one if it is the older. Returns its
+    /// number.
     pub(crate) fn add(&self, newcomer: Newcomer, outbox: Outbox) -> u64 {
         let mut registry = self.lock();
         registry.next_id += 1;
         let id = registry.next_id;
-        if let Some(old) = registry.by_stream.insert(newcomer.stream, id)
-            && let Some(entry) = registry.live.get(&old)
-        {
-            let reason = "a newer connection of the same stream took over";
-            let _ = entry.outbox.close.try_send((CloseCode::Superseded, reason));
-        }
         registry.by_agent.entry(newcomer.agent).or_default().push(id);
         let now = clock::now();
-        registry.live.insert(id, Entry { newcomer, connected_at: now, last_heard: now, outbox });
+        let entry = Entry { newcomer, connected_at: now, last_heard: now, outbox };
+        let (stream, opening) = (entry.newcomer.stream, entry.newcomer.opening);
+        match registry.by_stream.get(&stream).and_then(|other| registry.live.get(other)) {
+            Some(newer) if newer.newcomer.opening > opening => entry.supersede(),
+            older => {
+                older.into_iter().for_each(Entry::supersede);
+                registry.by_stream.insert(stream, id);
+            }
+        }
+        registry.live.insert(id, entry);
+        drop(registry);
+        self.changed.notify_one();
         id
+    }
+
+    /// Closes the connection of a stream with 4009 if it is older than an opening at another brain.
+    pub(crate) fn supersede(&self, stream: u64, opening: u64) {
+        let registry = self.lock();
+        let current = registry.by_stream.get(&stream).and_then(|id| registry.live.get(id));
+        current.into_iter().filter(|entry| entry.newcomer.opening < opening).for_each(Entry::supersede);
+    }
+
+    /// Waits until there may be a connection more or less than before.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// What has changed since the connections were those in `known`; at most `most` new ones.
+    pub(crate) fn changes_since(&self, known: &HashSet<u64>, most: usize) -> ConnectionChanges {
+        let registry = self.lock();
+        let new = registry.live.iter().filter(|(id, _)| !known.contains(id)).take(most);
+        let opened = new.map(|(id, entry)| entry.told(*id)).collect();
+        let closed = known.iter().copied().filter(|id| !registry.live.contains_key(id)).collect();
+        ConnectionChanges { all: false, opened, closed }
     }
 
     /// Forgets a connection.
@@ -132,6 +201,8 @@ impl Connections {
         }
         let at = entry.last_heard;
         registry.heard.entry(agent).or_insert((project, Heard { agent, at, buffer: None, adapters: None }));
+        drop(registry);
+        self.changed.notify_one();
     }
 
     /// Notes that a connection was heard.
@@ -159,16 +230,11 @@ impl Connections {
         (heard.into_values().map(|(_, heard)| heard).collect(), projects)
     }
 
-    /// How an agent is connected; `None` when it is not.
-    pub fn of_agent(&self, agent: u64) -> Option<AgentPresence> {
+    /// The connections of an agent to this brain, and when each was last heard.
+    pub(crate) fn of_agent(&self, agent: u64) -> Vec<(ReplicaConnection, Timestamp)> {
         let registry = self.lock();
-        let entries: Vec<&Entry> =
-            registry.by_agent.get(&agent)?.iter().filter_map(|id| registry.live.get(id)).collect();
-        Some(AgentPresence {
-            connections: entries.len(),
-            connected_at: entries.iter().map(|e| e.connected_at).min()?,
-            last_heard: entries.iter().map(|e| e.last_heard).max()?,
-        })
+        let ids = registry.by_agent.get(&agent).into_iter().flatten();
+        ids.filter_map(|id| registry.live.get(id).map(|entry| (entry.told(*id), entry.last_heard))).collect()
     }
 
     /// How many connections there are.
@@ -179,7 +245,7 @@ impl Connections {
     /// Closes all connections that came with a token, with 4003.
     pub fn revoke_token(&self, token_id: &str) {
         for entry in self.lock().live.values().filter(|e| e.newcomer.token_id == token_id) {
-            let _ = entry.outbox.close.try_send((CloseCode::TokenRevoked, "the token was revoked"));
+            entry.outbox.close(CloseCode::TokenRevoked, "the token was revoked");
         }
     }
 
@@ -190,29 +256,22 @@ impl Connections {
         ids.into_iter().cloned().collect()
     }
 
-    /// The connections of a project that pass `wanted`, the newest first.
+    /// The connections of a project to this brain that pass `wanted`, in no order.
     pub(crate) fn targets(&self, project: u64, wanted: impl Fn(&Target) -> bool) -> Vec<Target> {
         let registry = self.lock();
-        let mut targets: Vec<Target> = registry
+        registry
             .live
             .iter()
             .filter(|(_, entry)| entry.newcomer.project == project)
-            .map(|(id, entry)| Target {
-                connection: *id,
-                agent: entry.newcomer.agent,
-                agent_name: entry.newcomer.agent_name.clone(),
-                engines: entry.newcomer.engines.clone(),
-            })
+            .map(|(id, entry)| Target::of(entry.told(*id), None))
             .filter(wanted)
-            .collect();
-        targets.sort_unstable_by_key(|target| std::cmp::Reverse(target.connection));
-        targets
+            .collect()
     }
 
     /// Hands a command to a connection.
     pub(crate) fn deliver(&self, connection: u64, command: Command) -> Delivery {
         let registry = self.lock();
-        match registry.live.get(&connection).map(|entry| entry.outbox.commands.try_send(command)) {
+        match registry.live.get(&connection).map(|entry| entry.outbox.commands.try_send(Box::new(command))) {
             Some(Ok(())) => Delivery::Done,
             Some(Err(mpsc::error::TrySendError::Full(_))) => Delivery::Full,
             Some(Err(mpsc::error::TrySendError::Closed(_))) | None => Delivery::Gone,
@@ -235,18 +294,19 @@ mod tests {
             agent,
             agent_name: format!("agent-{agent}"),
             stream,
+            opening: 0,
             token_id: format!("token-{agent}"),
             engines: vec!["celery".into()],
         }
     }
 
-    fn outbox() -> (Outbox, mpsc::Receiver<Closing>) {
+    fn outbox() -> (Outbox, oneshot::Receiver<Closing>) {
         let (commands, _) = mpsc::channel(1);
-        let (close, closes) = mpsc::channel(1);
-        (Outbox { commands, close }, closes)
+        let (close, closes) = oneshot::channel();
+        (Outbox::new(commands, close), closes)
     }
 
-    fn close_code(receiver: &mut mpsc::Receiver<Closing>) -> Option<CloseCode> {
+    fn close_code(receiver: &mut oneshot::Receiver<Closing>) -> Option<CloseCode> {
         receiver.try_recv().ok().map(|(code, _)| code)
     }
 
@@ -260,7 +320,35 @@ mod tests {
         assert_eq!(close_code(&mut old), Some(CloseCode::Superseded));
         assert_eq!(close_code(&mut new), None);
         connections.remove(first);
-        assert_eq!(connections.of_agent(1).map(|p| p.connections), Some(1));
+        assert_eq!(connections.of_agent(1).len(), 1);
+    }
+
+    #[test]
+    fn the_later_opening_of_a_stream_stays_whichever_is_added_first() {
+        let connections = Connections::default();
+        let (late_outbox, mut late) = outbox();
+        let (early_outbox, mut early) = outbox();
+        connections.add(Newcomer { opening: 8, ..newcomer(1, 10) }, late_outbox);
+        connections.add(Newcomer { opening: 7, ..newcomer(1, 10) }, early_outbox);
+        assert_eq!((close_code(&mut early), close_code(&mut late)), (Some(CloseCode::Superseded), None));
+        connections.supersede(10, 8);
+        assert_eq!(close_code(&mut late), None, "that is its own opening");
+        connections.supersede(10, 9);
+        assert_eq!(close_code(&mut late), Some(CloseCode::Superseded));
+    }
+
+    #[test]
+    fn changes_are_told_until_they_are_known() {
+        let connections = Connections::default();
+        let mut known = HashSet::new();
+        let first = connections.add(newcomer(1, 10), outbox().0);
+        let second = connections.add(newcomer(2, 20), outbox().0);
+        let changes = connections.changes_since(&known, 1);
+        assert_eq!((changes.opened.len(), changes.closed.len()), (1, 0));
+        known.extend([first, second]);
+        assert_eq!(connections.changes_since(&known, 10), ConnectionChanges::default());
+        connections.remove(first);
+        assert_eq!(connections.changes_since(&known, 10).closed, [first]);
     }
 
     #[test]
@@ -271,7 +359,7 @@ mod tests {
         connections.add(newcomer(1, 10), a);
         connections.add(newcomer(1, 11), b);
         assert_eq!(close_code(&mut a_rx), None);
-        assert_eq!(connections.of_agent(1).map(|p| p.connections), Some(2));
+        assert_eq!(connections.of_agent(1).len(), 2);
     }
 
     #[test]

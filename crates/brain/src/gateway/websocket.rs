@@ -18,8 +18,11 @@ use super::wire::{Gone, Incoming, Wire};
 use crate::brain::Brain;
 use crate::client_address::ClientAddress;
 
-/// Memory that a socket's read buffer takes; the library's default of 128 KiB costs 1.3 GB for 10,000 idle agents.
-const READ_BUFFER_BYTES: usize = 8 << 10;
+/// Memory that a socket's read buffer takes; the library's default of 128 KiB costs 1.3 GB for 10,000 idle agents. A batch
+/// is read in pieces of this size.
+const READ_BUFFER_BYTES: usize = 4 << 10;
+/// Bytes that are written at once.
+const WRITE_BUFFER_BYTES: usize = 8 << 10;
 /// How long a peer may take to accept a frame.
 const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a peer has to answer a close. A socket that is dropped with unread bytes in it is reset, and the code is lost.
@@ -39,7 +42,7 @@ pub async fn upgrade(
     match upgrade {
         Ok(upgrade) => upgrade
             .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_frame_size(MAX_FRAME_BYTES)
             .max_message_size(MAX_FRAME_BYTES)
             .on_upgrade(move |socket| {

@@ -35,6 +35,8 @@ pub struct BatchOrigin {
 pub struct FoldedBatch {
     /// For the store.
     pub batch: BatchToStore,
+    /// Where it comes from.
+    pub origin: BatchOrigin,
     /// Bytes of the events as they came.
     pub bytes: usize,
     /// About what it holds in memory, in bytes.
@@ -104,8 +106,9 @@ pub fn fold(batch: &EventBatch<'_>, origin: &BatchOrigin, now: Timestamp) -> Fol
     let bytes = batch.raw_events.len();
     // The texts that are kept are part of the events; many small events weigh more as records than as text.
     let records = batch_to_store.tasks.len() * size_of::<TaskDelta>();
-    let memory = bytes + records + batch_to_store.compressed.len();
-    FoldedBatch { batch: batch_to_store, bytes, memory }
+    // The compressed events are kept twice while the batch waits.
+    let memory = bytes + records + 2 * batch_to_store.compressed.len();
+    FoldedBatch { batch: batch_to_store, origin: origin.clone(), bytes, memory }
 }
 
 fn deltas(tasks: HashMap<(&str, &str), TaskRecord>) -> Vec<TaskDelta> {

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::again::Refoldable;
 use super::lanes::Lanes;
 use super::memory::{Gauges, Grant, Memory};
 use super::store_trouble::StoreTrouble;
@@ -50,10 +51,33 @@ pub type Answer = oneshot::Receiver<Result<u64, IngestError>>;
 
 struct Job {
     inlet: Inlet,
-    batch: BatchToStore,
+    batch: Refoldable,
+    told: Told,
     bytes: usize,
     answer: oneshot::Sender<Result<u64, IngestError>>,
     _memory: Grant,
+}
+
+/// How much a batch tells.
+#[derive(Clone, Copy)]
+struct Told {
+    project: u64,
+    events: u32,
+    quarantined: usize,
+    workers: usize,
+    queues: usize,
+}
+
+impl Told {
+    fn by(batch: &BatchToStore) -> Self {
+        Self {
+            project: batch.project,
+            events: batch.events,
+            quarantined: batch.quarantined.len(),
+            workers: batch.workers.len(),
+            queues: batch.queues.len(),
+        }
+    }
 }
 
 /// Where jobs go in. When it is gone, none come any more.
@@ -98,7 +122,9 @@ impl Ingest {
     pub async fn submit(&self, inlet: &Inlet, folded: FoldedBatch) -> Answer {
         let memory = self.memory.take(inlet.token(), folded.memory).await;
         let (answer, receiver) = oneshot::channel();
-        let job = Job { inlet: inlet.clone(), batch: folded.batch, bytes: folded.bytes, answer, _memory: memory };
+        let told = Told::by(&folded.batch);
+        let batch = Refoldable::new(folded.batch, folded.origin);
+        let job = Job { inlet: inlet.clone(), batch, told, bytes: folded.bytes, answer, _memory: memory };
         self.lanes.0.push(inlet.token(), job);
         receiver
     }
@@ -132,21 +158,21 @@ impl Committer {
         while let Some(first) = lanes.next().await {
             let mut group = gather(first, &lanes).await;
             // A stream that moved from one token to another has batches in two lanes.
-            group.sort_by_key(|job| (job.batch.stream, job.batch.seq));
+            group.sort_by_key(|job| job.batch.place());
             self.commit(group).await;
         }
     }
 
     /// Stores a group. While the store cannot be written it is held and tried again.
     async fn commit(&self, group: Vec<Job>) {
-        let (late, group): (Vec<Job>, Vec<Job>) = group.into_iter().partition(|job| job.inlet.is_shut());
+        let (late, mut group): (Vec<Job>, Vec<Job>) = group.into_iter().partition(|job| job.inlet.is_shut());
         refuse(late);
         if group.is_empty() {
             return;
         }
         let mut pause = FIRST_PAUSE;
         loop {
-            let error = match self.store(&group).await {
+            let error = match self.store(&mut group).await {
                 Ok(recorded) => return self.stored(group, recorded),
                 Err(error) => error,
             };
@@ -179,10 +205,11 @@ impl Committer {
         }
     }
 
-    async fn store(&self, group: &[Job]) -> Result<Recorded, StoreError> {
+    async fn store(&self, group: &mut [Job]) -> Result<Recorded, StoreError> {
         let began = Instant::now();
-        // A copy, because the store may fail and the group is still needed.
-        let batches: Vec<_> = group.iter().map(|job| job.batch.clone()).collect();
+        let batches = group.iter_mut().map(|job| job.batch.hand_out()).collect::<Option<Vec<_>>>();
+        let lost = || StoreError::Internal("a batch cannot be read again after the store has failed".into());
+        let batches = batches.ok_or_else(lost)?;
         self.metrics.commit_batches.observe(batches.len() as f64);
         let recorded = self.store.record_batches(batches, self.live.has_readers()).await?;
         self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
@@ -193,17 +220,17 @@ impl Committer {
     fn stored(&self, group: Vec<Job>, recorded: Recorded) {
         let fleet = fleet_changes(&group);
         for (job, (verdict, last_seq)) in group.into_iter().zip(&recorded.batches) {
-            self.count(*verdict, &job.batch);
+            self.count(*verdict, job.told);
             let _ = job.answer.send(Ok(*last_seq));
         }
         self.tell(recorded, fleet);
     }
 
-    fn count(&self, verdict: Verdict, batch: &BatchToStore) {
-        self.metrics.quarantined.inc_by(batch.quarantined.len() as u64);
+    fn count(&self, verdict: Verdict, told: Told) {
+        self.metrics.quarantined.inc_by(told.quarantined as u64);
         let verdict = match verdict {
             Verdict::Stored { .. } => {
-                self.metrics.events.inc_by(u64::from(batch.events));
+                self.metrics.events.inc_by(u64::from(told.events));
                 BatchVerdict::Stored
             }
             Verdict::Replay => BatchVerdict::Replay,
@@ -274,9 +301,9 @@ async fn gather(first: Job, lanes: &Lanes<Job>) -> Vec<Job> {
 fn fleet_changes(group: &[Job]) -> BTreeMap<(u64, Topic), u64> {
     let mut changes = BTreeMap::new();
     for job in group {
-        for (topic, count) in [(Topic::Workers, job.batch.workers.len()), (Topic::Queues, job.batch.queues.len())] {
+        for (topic, count) in [(Topic::Workers, job.told.workers), (Topic::Queues, job.told.queues)] {
             if count > 0 {
-                *changes.entry((job.batch.project, topic)).or_default() += count as u64;
+                *changes.entry((job.told.project, topic)).or_default() += count as u64;
             }
         }
     }

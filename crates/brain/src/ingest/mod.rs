@@ -3,6 +3,7 @@
 //! Each connection reads, folds and compresses its own batches ([`fold()`]); one loop collects what all connections have for a
 //! few milliseconds and stores it in one transaction ([`Ingest`]). Only then are they acked, and only then shown.
 
+mod again;
 mod fold;
 mod group;
 mod inlet;

@@ -27,6 +27,7 @@ use tower::Service;
 use super::ServerOptions;
 use super::agent_certificate::AgentCertificate;
 use super::forwarded::TrustedProxies;
+use super::open_files;
 use super::tls::ServerTls;
 use crate::brain::Brain;
 use crate::client_address::ClientAddress;
@@ -34,6 +35,10 @@ use crate::public_url::{PublicUrl, ReachedAt};
 
 /// Most connections at once.
 const MAX_CONNECTIONS: usize = 20_000;
+/// Bytes that the kernel takes for a peer that does not read, beyond what is on its way: megabytes by default. Whoever reads
+/// the live stream too slowly is to find out, and to cost little until then.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT: u32 = 128 << 10;
 /// How long a peer may take to send its request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer may take to agree on TLS.
@@ -60,6 +65,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, brain: Brain, o
         brain.tasks.spawn(Arc::clone(tls).keep_current(brain.stop.clone()));
     }
     let server = Arc::new(Server { router, brain, tls: options.tls, proxies: options.trusted_proxies });
+    open_files::raise_for(MAX_CONNECTIONS);
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     loop {
@@ -96,6 +102,8 @@ async fn accept(
     let (tcp, peer) = listener.accept().await?;
     // Acks and live events are small and must not wait for more.
     tcp.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(MAX_UNSENT)?;
     Ok((tcp, peer, permit))
 }
 

@@ -12,6 +12,7 @@ mod problems;
 mod roles;
 mod signin;
 mod statistics;
+mod storage;
 mod stream;
 mod tasks;
 mod tokens;

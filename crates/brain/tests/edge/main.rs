@@ -6,4 +6,5 @@ mod agents;
 mod base_path;
 mod brain;
 mod https;
+mod peers;
 mod proxies;

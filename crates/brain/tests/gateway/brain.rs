@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use taskplane_brain::brain::Brain;
+use taskplane_brain::brain::{Brain, StartOptions};
 use taskplane_brain::gateway::GatewayLimits;
+use taskplane_brain::replicas::ReplicaName;
 use taskplane_brain::{auth, clock, server};
 use taskplane_model::access::Role;
 use taskplane_store::Store;
+use taskplane_store_postgres::PostgresStore;
 use taskplane_store_sqlite::SqliteStore;
+use taskplane_testkit::PostgresDatabase;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -60,6 +63,13 @@ impl TestBrain {
         (Self::start_over(Arc::new(store), folder, limits).await, faults)
     }
 
+    /// A brain on a database that others may share.
+    pub(crate) async fn start_on(database: &PostgresDatabase) -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let store = Arc::new(PostgresStore::connect(&database.url()).await.expect("a store"));
+        Self::start_over(store, folder, GatewayLimits::default()).await
+    }
+
     async fn start_in(folder: Arc<TempDir>) -> Self {
         let store = Arc::new(SqliteStore::open(folder.path()).expect("a store"));
         Self::start_over(store, folder, GatewayLimits::default()).await
@@ -69,7 +79,9 @@ impl TestBrain {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let url = format!("http://{address}");
-        let brain = Brain::start_with(store, &url, CancellationToken::new(), limits).await.expect("a brain");
+        let replica = ReplicaName { name: String::new(), peer_url: Some(url.clone()) };
+        let options = StartOptions { limits, replica, ..StartOptions::default() };
+        let brain = Brain::start_with(store, &url, CancellationToken::new(), options).await.expect("a brain");
         let api_key = auth::issue_api_key(&*brain.store, "default", Role::Admin, "test", clock::now()).await;
         let server = tokio::spawn(server::serve(listener, brain.clone()));
         Self { brain, address, api_key: api_key.expect("a key"), http: reqwest::Client::new(), server, folder }
@@ -88,14 +100,26 @@ impl TestBrain {
 
     /// Stops this brain as `taskplane brain` would, and starts another one on its folder.
     pub(crate) async fn restart(self) -> Self {
+        let folder = Arc::clone(&self.folder);
+        self.stop().await;
+        Self::start_in(folder).await
+    }
+
+    /// Stops this brain as `taskplane brain` would.
+    pub(crate) async fn stop(self) {
         self.brain.stop.cancel();
         let tasks = self.brain.tasks.clone();
         tasks.close();
-        let (server, folder) = (self.server, self.folder);
+        let server = self.server;
         drop(self.brain);
         let ended = async { (server.await, tasks.wait().await) };
         tokio::time::timeout(PATIENCE, ended).await.expect("stops in time").0.expect("the server does not panic");
-        Self::start_in(folder).await
+    }
+
+    /// Serves nobody any more, and goes on otherwise.
+    pub(crate) async fn stop_serving(&mut self) {
+        self.server.abort();
+        assert!((&mut self.server).await.is_err(), "it has been given up");
     }
 
     /// A token for one agent, or for any.

@@ -13,9 +13,13 @@ use taskplane_store::access::{
 };
 use taskplane_store::fleet::{Heard, QuarantinedEvent, SchedulesTold, StoredSchedule};
 use taskplane_store::ingest::{BatchToStore, OpenedStream, Recorded, StreamToOpen};
+use taskplane_store::retention::{Dropped, Kept, StorageReport};
 use taskplane_store::stats::{StatsPoint, StatsQuery, TaskTypeStats};
 use taskplane_store::tasks::{Page, RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
-use taskplane_store::{AccessStore, CommandStore, FleetStore, IngestStore, Result, StoreError, TaskStore};
+use taskplane_store::{
+    AccessStore, CommandStore, FleetStore, IngestStore, Result, RetentionStore, SearchStore, SharedStore,
+    StatisticsStore, StoreError, TaskStore,
+};
 use taskplane_store_sqlite::SqliteStore;
 use tokio::sync::Semaphore;
 
@@ -101,6 +105,31 @@ impl Faults {
     }
 }
 
+impl SharedStore for FaultyStore {}
+
+#[async_trait]
+impl SearchStore for FaultyStore {
+    async fn index_tasks(&self, now: Timestamp) -> Result<bool> {
+        self.inner.index_tasks(now).await
+    }
+}
+
+#[async_trait]
+impl RetentionStore for FaultyStore {
+    async fn storage(&self) -> Result<StorageReport> {
+        self.inner.storage().await
+    }
+    async fn drop_before(&self, what: Kept, horizon: Timestamp, limit: usize) -> Result<Dropped> {
+        self.inner.drop_before(what, horizon, limit).await
+    }
+    async fn forget_dropped(&self, limit: usize) -> Result<bool> {
+        self.inner.forget_dropped(limit).await
+    }
+    async fn give_back_space(&self) -> Result<bool> {
+        self.inner.give_back_space().await
+    }
+}
+
 #[async_trait]
 impl IngestStore for FaultyStore {
     async fn open_stream(&self, stream: StreamToOpen, now: Timestamp) -> Result<OpenedStream> {
@@ -136,11 +165,18 @@ impl TaskStore for FaultyStore {
     async fn task_tree(&self, project: u64, engine: &str, task_id: &str, limit: usize) -> Result<Option<TaskTree>> {
         self.inner.task_tree(project, engine, task_id, limit).await
     }
+}
+
+#[async_trait]
+impl StatisticsStore for FaultyStore {
     async fn stats(&self, query: StatsQuery) -> Result<Vec<StatsPoint>> {
         self.inner.stats(query).await
     }
     async fn task_types(&self, project: u64, since: Timestamp, until: Timestamp) -> Result<Vec<TaskTypeStats>> {
         self.inner.task_types(project, since, until).await
+    }
+    async fn fold_statistics(&self, now: Timestamp) -> Result<bool> {
+        self.inner.fold_statistics(now).await
     }
 }
 
@@ -174,7 +210,7 @@ impl CommandStore for FaultyStore {
         self.faults.check()?;
         self.inner.create_command(project, command, idempotency_key).await
     }
-    async fn command_sent(&self, project: u64, id: &str, agent: &str) -> Result<()> {
+    async fn command_sent(&self, project: u64, id: &str, agent: &str) -> Result<bool> {
         self.faults.check()?;
         self.inner.command_sent(project, id, agent).await
     }

@@ -68,6 +68,11 @@ impl Poller {
         poller
     }
 
+    /// The same session, with requests that go to another brain.
+    pub(crate) fn by_way_of(self, brain: &TestBrain) -> Self {
+        Self { url: format!("http://{}/ws/longpoll", brain.address), ..self }
+    }
+
     pub(crate) fn request(&self, body: impl Into<Body>, query: &str) -> RequestBuilder {
         let request = self.http.post(format!("{}{query}", self.url)).timeout(2 * PATIENCE).body(body);
         let request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));

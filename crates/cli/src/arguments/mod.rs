@@ -2,18 +2,24 @@
 
 mod agents;
 mod api;
+mod backup;
 mod conformance;
+mod keep;
 mod limits;
 mod queues;
+mod replica;
 mod tasks;
 mod tls;
 mod workers;
 
 pub(crate) use agents::{AgentsCommand, AgentsVerb};
 pub(crate) use api::ApiOptions;
+pub(crate) use backup::{BackupOptions, DoctorOptions, RestoreOptions};
 pub(crate) use conformance::{ConformanceOptions, ReportFormat};
+pub(crate) use keep::KeepOptions;
 pub(crate) use limits::LimitOptions;
 pub(crate) use queues::{PurgeOptions, QueuesCommand, QueuesVerb};
+pub(crate) use replica::ReplicaOptions;
 pub(crate) use tasks::{CancelOptions, RetryOptions, TaskListOptions, TaskShowOptions, TasksCommand, TasksVerb};
 pub(crate) use tls::{ClientTlsOptions, ProxyOptions, ServerTlsOptions};
 pub(crate) use workers::{WorkersCommand, WorkersVerb};
@@ -66,6 +72,12 @@ pub(crate) enum Command {
     /// Print a link that signs you in to the dashboard: 15 minutes, one use.
     #[command(after_help = "Example:\n  taskplane signin-link --data-dir ./taskplane-data")]
     SigninLink(SigninLinkOptions),
+    /// Copy the brain's database while it runs.
+    Backup(BackupOptions),
+    /// Put a backup in the place of the brain's database.
+    Restore(RestoreOptions),
+    /// Look for what is wrong with the brain's database and its setup.
+    Doctor(DoctorOptions),
     /// Find, show, retry and cancel tasks of a running brain.
     Tasks(TasksCommand),
     /// List and purge queues of a running brain.
@@ -116,6 +128,10 @@ pub(crate) struct BrainOptions {
     pub(crate) insecure_bind: bool,
     #[command(flatten)]
     pub(crate) limits: LimitOptions,
+    #[command(flatten)]
+    pub(crate) keep: KeepOptions,
+    #[command(flatten)]
+    pub(crate) replica: ReplicaOptions,
     #[command(flatten)]
     pub(crate) store: StoreOptions,
 }

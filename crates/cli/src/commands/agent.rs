@@ -66,8 +66,8 @@ fn engines(options: &AgentOptions) -> Result<Vec<Arc<dyn Engine>>> {
     Ok(vec![Arc::new(CeleryEngine::new(config)?)])
 }
 
-fn host_name() -> Result<String> {
-    // The kernel's name of this host; Linux only, like the packages we ship.
+/// The kernel's name of this host; Linux only, like the packages we ship.
+pub(super) fn host_name() -> Result<String> {
     let name = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname"))
         .context("the host's name is not known; give the agent a name with --name")?;
     Ok(name.trim().to_owned())

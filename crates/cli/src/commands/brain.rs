@@ -1,18 +1,23 @@
 //! `taskplane brain`.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use taskplane_brain::brain::Brain;
+use taskplane_brain::brain::{Brain, StartOptions};
 use taskplane_brain::gateway::GatewayLimits;
+use taskplane_brain::peers::PeerAuthorities;
 use taskplane_brain::public_url::{BasePath, PublicUrl};
+use taskplane_brain::replicas::ReplicaName;
+use taskplane_brain::retention::{KeepFor, Retention};
 use taskplane_brain::server::{ServerOptions, ServerTls, TlsFiles, TrustedProxies};
 use taskplane_brain::{auth, clock, server};
 use tokio::net::TcpListener;
 
-use crate::arguments::{BrainOptions, LimitOptions, ProxyOptions, ServerTlsOptions};
+use crate::arguments::{BrainOptions, KeepOptions, LimitOptions, ProxyOptions, ReplicaOptions, ServerTlsOptions};
 use crate::output::say;
 use crate::store::Place;
 use crate::wrong_usage::WrongUsage;
@@ -34,7 +39,10 @@ pub(crate) async fn run(options: BrainOptions) -> Result<()> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     // What is wrong with it is said before anything is touched.
     public_url(&options.proxy, &format!("{scheme}://{}", options.listen))?;
+    let retention = retention(&options.keep)?;
     let place = Place::of(options.store)?;
+    check_replica(&options.replica, &place)?;
+    let peer_authorities = options.replica.peer_ca.as_deref().map(peer_authorities).transpose()?;
     let store = place.open().await?;
     let mut claim = place.claim()?;
     let listener = TcpListener::bind(options.listen).await.with_context(|| {
@@ -47,7 +55,12 @@ pub(crate) async fn run(options: BrainOptions) -> Result<()> {
     }
     let unclaimed = store.is_unclaimed().await?;
     let stop = super::stop_on_signal()?;
-    let brain = Brain::start_with(Arc::clone(&store), &public_url, stop, limits(&options.limits)).await?;
+    let replica = replica(options.replica, scheme, address);
+    let start = StartOptions { limits: limits(&options.limits), retention, replica };
+    let brain = Brain::start_with(Arc::clone(&store), &public_url, stop, start).await?;
+    if let Some(authorities) = peer_authorities {
+        brain.peers.trust(authorities);
+    }
     say(&format!("Taskplane {} is at {public_url}", env!("CARGO_PKG_VERSION")));
     if unclaimed {
         let link = auth::issue_signin_link(&*store, &public_url, clock::now()).await?;
@@ -64,6 +77,37 @@ pub(crate) async fn run(options: BrainOptions) -> Result<()> {
     Ok(())
 }
 
+/// What is said of a brain among others makes sense.
+fn check_replica(options: &ReplicaOptions, place: &Place) -> Result<()> {
+    let named = options.replica_name.is_some() || options.peer_url.is_some() || options.peer_ca.is_some();
+    if named && matches!(place, Place::Folder(_)) {
+        let text = "--replica-name, --peer-url and --peer-ca are for several brains on one PostgreSQL: give --database-url, too";
+        bail!(WrongUsage(text.to_owned()));
+    }
+    let wrong = |error| WrongUsage(format!("{error} (--peer-url)"));
+    options.peer_url.as_deref().map(PublicUrl::parse).transpose().map_err(wrong)?;
+    Ok(())
+}
+
+/// Who may sign other brains' certificates.
+fn peer_authorities(path: &Path) -> Result<PeerAuthorities> {
+    let pem = std::fs::read(path).with_context(|| format!("{} cannot be read (--peer-ca)", path.display()))?;
+    PeerAuthorities::from_pem(&pem).with_context(|| format!("{} is no CA of other brains (--peer-ca)", path.display()))
+}
+
+/// How this brain, which listens on `address`, is known to others on its database.
+fn replica(options: ReplicaOptions, scheme: &str, address: SocketAddr) -> ReplicaName {
+    let reachable = !address.ip().to_canonical().is_unspecified();
+    ReplicaName {
+        name: options.replica_name.unwrap_or_else(|| format!("{}-{}", host_name(), std::process::id())),
+        peer_url: options.peer_url.or_else(|| reachable.then(|| format!("{scheme}://{address}"))),
+    }
+}
+
+fn host_name() -> String {
+    super::agent::host_name().unwrap_or_else(|_| "brain".to_owned())
+}
+
 fn limits(options: &LimitOptions) -> GatewayLimits {
     GatewayLimits {
         handshakes_per_second: options.handshakes_per_second,
@@ -72,6 +116,20 @@ fn limits(options: &LimitOptions) -> GatewayLimits {
         connections_per_token: options.connections_per_token.get(),
         ..GatewayLimits::default()
     }
+}
+
+fn retention(options: &KeepOptions) -> Result<Retention> {
+    let ages = KeepFor {
+        events: options.keep_events.0,
+        tasks: options.keep_tasks.0,
+        failures: options.keep_failures.0,
+        minutes: options.keep_minutes.0,
+        hours: options.keep_hours.0,
+        days: options.keep_days.0,
+        records: options.keep_records.0,
+    };
+    let kept = Retention::new(ages, options.keep_size.map(|size| size.0));
+    Ok(kept.map_err(|error| WrongUsage(format!("{error} (--keep-events, --keep-tasks, …, --keep-size)")))?)
 }
 
 fn tls(options: ServerTlsOptions) -> Result<Option<Arc<ServerTls>>> {
@@ -133,5 +191,21 @@ mod tests {
         ] {
             assert!(reached(url, base).expect_err("refused").is::<WrongUsage>(), "{url:?} {base:?}");
         }
+    }
+
+    #[test]
+    fn others_reach_a_brain_where_it_listens_unless_that_is_everywhere() {
+        let url = |given: Option<&str>, listen: &str| {
+            let options = ReplicaOptions { peer_url: given.map(str::to_owned), ..ReplicaOptions::default() };
+            replica(options, "http", listen.parse().expect("an address")).peer_url
+        };
+        assert_eq!(url(None, "10.0.0.7:7440").as_deref(), Some("http://10.0.0.7:7440"));
+        assert_eq!(url(None, "0.0.0.0:7440"), None);
+        assert_eq!(url(Some("http://brain-1:7440"), "[::]:7440").as_deref(), Some("http://brain-1:7440"));
+        let options = ReplicaOptions { replica_name: Some("one".into()), ..ReplicaOptions::default() };
+        assert!(check_replica(&options, &Place::Folder("x".into())).expect_err("is refused").is::<WrongUsage>());
+        let options = ReplicaOptions { peer_url: Some("brain-1".into()), ..ReplicaOptions::default() };
+        let place = Place::Database("postgres://u@h/d".into());
+        assert!(check_replica(&options, &place).expect_err("is refused").is::<WrongUsage>());
     }
 }

@@ -3,9 +3,12 @@
 pub(crate) mod agent;
 pub(crate) mod agents;
 pub(crate) mod api_key;
+pub(crate) mod backup;
 pub(crate) mod brain;
 pub(crate) mod conformance;
+pub(crate) mod doctor;
 pub(crate) mod queues;
+pub(crate) mod restore;
 pub(crate) mod signin_link;
 pub(crate) mod tasks;
 pub(crate) mod token;

@@ -60,7 +60,9 @@ impl<'a> EventBatch<'a> {
         let raw_events = events.get();
         // A short array has no event that is too large.
         let together = match raw_events.len() {
-            0..=MAX_EVENT_BYTES => serde_json::from_str::<Bounded<Event<'a>, MAX_BATCH_EVENTS>>(raw_events).ok(),
+            0..=MAX_EVENT_BYTES => {
+                Bounded::<Event<'a>, MAX_BATCH_EVENTS>::parse(raw_events, expected_events(raw_events)).ok()
+            }
             _ => None,
         };
         let (events, count): (Vec<_>, _) = match together {
@@ -74,11 +76,16 @@ impl<'a> EventBatch<'a> {
     }
 }
 
+/// About how many events an array of them has, rather too many than too few: events have some 350 bytes.
+fn expected_events(raw_events: &str) -> usize {
+    raw_events.len() / 256 + 1
+}
+
 type Read<'a> = Result<Event<'a>, Unreadable<'a>>;
 
 /// Reads the events apart, so that a bad one does not block the rest. Returns how many there are, too.
 fn one_by_one(raw_events: &str) -> Result<(Vec<Read<'_>>, usize), serde_json::Error> {
-    let raws: Bounded<&RawValue, MAX_BATCH_EVENTS> = serde_json::from_str(raw_events)?;
+    let raws = Bounded::<&RawValue, MAX_BATCH_EVENTS>::parse(raw_events, expected_events(raw_events))?;
     Ok((raws.items.into_iter().map(|raw| read(raw.get())).collect(), raws.count))
 }
 

@@ -14,6 +14,7 @@ use super::find;
 use crate::PostgresStore;
 use crate::ingest::{record, upsert};
 use crate::locks::{self, project_number};
+use crate::search;
 use crate::session::{Tx, to_json};
 use crate::text::{Text, maybe};
 
@@ -43,23 +44,46 @@ pub(super) async fn finish(
     Ok(command)
 }
 
-/// Ends what former runs left open; what belongs to other runs that are alive is theirs.
+/// Ends a command that was not sent.
+pub(crate) async fn end_unsent(
+    store: &PostgresStore,
+    project: u64,
+    id: &str,
+    outcome: &CommandOutcome,
+    now: Timestamp,
+) -> Result<Option<Command>> {
+    let sql = "UPDATE commands SET status = $4, error = $5, message = $6, finished_at = $7
+        WHERE project = $1 AND id = $2 AND status = $3";
+    let session = store.writing().await?;
+    let (number, pending, status) = (project_number(project), CommandStatus::Pending as i16, outcome.status as i16);
+    let (error, message) = (maybe(outcome.error.as_ref()), maybe(outcome.message.as_ref()));
+    session.execute(sql, &[&number, &Text(id), &pending, &status, &error, &message, &now.0]).await?;
+    find(&session, project, id).await
+}
+
+/// Ends what former runs left open; what belongs to runs that are here is theirs.
 pub(super) async fn abandon(store: &PostgresStore, now: Timestamp) -> Result<u64> {
     let tx = store.begin().await?;
     tx.query(locks::SWEEP, &[]).await?;
-    let alive = store.presence().others(&tx).await?;
+    let ended = end_commands_of_the_gone(&tx, now).await?;
+    tx.commit().await?;
+    Ok(ended)
+}
+
+/// Ends the open commands of runs that are no replicas, under the lock of a sweep. A replica that is late has its row until it is
+/// buried.
+pub(crate) async fn end_commands_of_the_gone(tx: &Tx, now: Timestamp) -> Result<u64> {
     let sql = "UPDATE commands SET status = $2, error = $3, message = $4, finished_at = $5
-        WHERE status = $1 AND status < 2 AND run <> ALL($6)";
+        WHERE status = $1 AND status < 2 AND NOT EXISTS (SELECT FROM replicas r WHERE r.run = commands.run)";
     let end = async |from: CommandStatus, to: CommandStatus, error: Option<&str>, message: &str| {
         let (from, to) = (from as i16, to as i16);
-        tx.execute(sql, &[&from, &to, &error, &message, &now.0, &alive]).await
+        tx.execute(sql, &[&from, &to, &error, &message, &now.0]).await
     };
     let not_sent = "The brain stopped before it could send this command; nothing was done. Give it again.";
     let unheard =
         "The brain stopped before the agent answered; the command may have been executed. Look before you repeat it.";
     let pending = end(CommandStatus::Pending, CommandStatus::Failed, Some("not_sent"), not_sent).await?;
     let sent = end(CommandStatus::Sent, CommandStatus::Unknown, None, unheard).await?;
-    tx.commit().await?;
     Ok(pending + sent)
 }
 
@@ -72,6 +96,7 @@ async fn link(
     now: Timestamp,
 ) -> Result<()> {
     let names = store.names();
+    let search_until = search::until(&tx).await?;
     let hash = |id: &str| ids::hash(names.seed, project, id);
     let hashes: Vec<i64> = retried.iter().flat_map(|(_, old, new)| [hash(old), hash(new)]).collect();
     let rows = tx.query(upsert::FIND, &[&hashes]).await?;
@@ -99,6 +124,7 @@ async fn link(
     let mut merged = upsert::merge(names, &tx, changes.into_vec(), &rows).await?;
     let statistics = std::mem::take(&mut merged.rollups).add_to_stored(&tx).await?;
     merged.store(&tx).await?;
-    record::finish(names, tx, statistics, merged, false).await?;
+    let notes = merged.notes(search_until);
+    record::finish(names, tx, statistics, merged, notes, false).await?;
     Ok(())
 }

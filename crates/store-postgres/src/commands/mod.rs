@@ -12,10 +12,10 @@ use tokio_postgres::Row;
 use crate::PostgresStore;
 use crate::access::audit;
 use crate::locks::project_number;
-use crate::session::{Session, column, from_json};
+use crate::session::{Session, Values, column, from_json};
 use crate::text::{Text, maybe};
 
-mod finish;
+pub(crate) mod finish;
 
 /// The columns of a command, and its number.
 macro_rules! columns {
@@ -37,14 +37,17 @@ impl CommandStore for PostgresStore {
         self.to_the_end(async move |store| create(&store, project, command, idempotency_key).await).await
     }
 
-    async fn command_sent(&self, project: u64, id: &str, agent: &str) -> Result<()> {
+    async fn command_sent(&self, project: u64, id: &str, agent: &str) -> Result<bool> {
         let (id, agent) = (id.to_owned(), agent.to_owned());
         self.to_the_end(async move |store| {
-            let sql = "UPDATE commands SET status = $3, agent = $4 WHERE project = $1 AND id = $2 AND status = $5";
+            // From here on it is this brain's, whichever it was given to.
+            let sql = "UPDATE commands SET status = $3, agent = $4, run = $6
+                WHERE project = $1 AND id = $2 AND status = $5";
             let (sent, pending) = (CommandStatus::Sent as i16, CommandStatus::Pending as i16);
             let session = store.writing().await?;
-            session.execute(sql, &[&project_number(project), &Text(id), &sent, &Text(agent), &pending]).await?;
-            Ok(())
+            let run = store.membership().run_column();
+            let values: Values<'_> = &[&project_number(project), &Text(id), &sent, &Text(agent), &pending, &run];
+            Ok(session.execute(sql, values).await? == 1)
         })
         .await
     }
@@ -102,8 +105,7 @@ impl CommandStore for PostgresStore {
 }
 
 async fn create(store: &PostgresStore, project: u64, command: Command, key: Option<String>) -> Result<(Command, bool)> {
-    // Before anybody can see the command, everybody can see that this run is alive.
-    let run = store.presence().show().await;
+    let run = store.membership().run_column();
     let tx = store.begin().await?;
     let number = project_number(project);
     let sql = "INSERT INTO commands (project, id, cmd, args, agent, status, result, error, message, created_at,

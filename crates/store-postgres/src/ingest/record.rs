@@ -24,6 +24,7 @@ use super::{heard, signs};
 use crate::PostgresStore;
 use crate::locks::{self, project_number};
 use crate::names::Names;
+use crate::search;
 use crate::session::{BEGIN, Tx, Values, column};
 
 /// How long to try to begin while the server is away: long enough for it to restart.
@@ -45,6 +46,7 @@ struct Answer {
     digests: Vec<Row>,
     numbers: Vec<Row>,
     tasks: Vec<Row>,
+    search_until: Vec<Row>,
 }
 
 /// Stores batches. See the module.
@@ -54,7 +56,7 @@ pub(super) async fn record(store: &PostgresStore, batches: Vec<BatchToStore>, wa
     }
     let names = store.names();
     let question = Question::of(&batches, names.seed);
-    let Answer { tx, stands, digests, numbers, tasks } = ask_patiently(store, &question).await?;
+    let Answer { tx, stands, digests, numbers, tasks, search_until } = ask_patiently(store, &question).await?;
     let mut streams = Streams::read(&stands, &digests)?;
     let mut numbers = numbers.iter();
     let mut recorded = Recorded::default();
@@ -85,19 +87,22 @@ pub(super) async fn record(store: &PostgresStore, batches: Vec<BatchToStore>, wa
         signs::store(&tx, told),
         quarantine.store(&tx),
     )?;
-    recorded.tasks = finish(names, tx, new_statistics, merged, want_tasks).await?;
+    let notes = merged.notes(search::read_until(&search_until)?);
+    recorded.tasks = finish(names, tx, new_statistics, merged, notes, want_tasks).await?;
     Ok(recorded)
 }
 
-/// Writes what remains once tasks have their keys, and commits. With `want_tasks`, returns the tasks that changed.
+/// Writes what remains once tasks have their keys, and commits. `notes` are those of the tasks. With `want_tasks`, returns the tasks that changed.
 pub(crate) async fn finish(
     names: &Names,
     tx: Tx,
     statistics: NewRollups,
     merged: Merged,
+    notes: Vec<i64>,
     want_tasks: bool,
 ) -> Result<Vec<(u64, StoredTask)>> {
-    let (put, link) = tokio::try_join!(tx.statement(rollups::PUT), tx.statement(upsert::LINK))?;
+    let (put, link, note) =
+        tokio::try_join!(tx.statement(rollups::PUT), tx.statement(upsert::LINK), tx.statement(search::NOTE))?;
     statistics.remove_empty(&tx).await?;
     let (projects, links, keys) = merged.links();
     let store_links = async {
@@ -106,8 +111,14 @@ pub(crate) async fn finish(
         }
         Ok(())
     };
+    let store_notes = async {
+        if !notes.is_empty() {
+            tx.run(&note, &[&notes]).await?;
+        }
+        Ok(())
+    };
     let tasks = if want_tasks { merged.into_tasks(names, &tx).await? } else { Vec::new() };
-    tokio::try_join!(biased; statistics.store(&tx, &put), store_links, tx.simple("COMMIT"))?;
+    tokio::try_join!(biased; statistics.store(&tx, &put), store_links, store_notes, tx.simple("COMMIT"))?;
     tx.committed();
     Ok(tasks)
 }
@@ -130,12 +141,14 @@ async fn ask_patiently(store: &PostgresStore, question: &Question) -> Result<Ans
 async fn ask(store: &PostgresStore, question: &Question) -> Result<Answer> {
     let session = store.writing().await?;
     // Prepared first: what is sent without waiting has to arrive in this order.
-    let (lock, stands, digests, numbers, tasks) = tokio::try_join!(
+    let (lock, stands, digests, numbers, tasks, search_lock, search_until) = tokio::try_join!(
         session.statement(locks::PROJECTS),
         session.statement(streams::STANDS),
         session.statement(streams::DIGESTS),
         session.statement(streams::NUMBERS),
         session.statement(upsert::FIND),
+        session.statement(locks::SEARCH_SHARED),
+        session.statement(search::UNTIL),
     )?;
     let tx = Tx::of(session);
     let Question { projects, streams, seqs, hashes } = question;
@@ -143,15 +156,17 @@ async fn ask(store: &PostgresStore, question: &Question) -> Result<Answer> {
     let (of_projects, of_streams): (Values<'_>, Values<'_>) = (&[projects], &[streams]);
     let (of_batches, of_count): (Values<'_>, Values<'_>) = (&[streams, seqs], &[&count]);
     let of_tasks: Values<'_> = &[hashes];
-    let ((), _, stands, digests, numbers, tasks) = tokio::try_join!(biased;
+    let ((), _, stands, digests, numbers, tasks, _, search_until) = tokio::try_join!(biased;
         tx.simple(BEGIN),
         tx.rows(&lock, of_projects),
         tx.rows(&stands, of_streams),
         tx.rows(&digests, of_batches),
         tx.rows(&numbers, of_count),
         tx.rows(&tasks, of_tasks),
+        tx.rows(&search_lock, &[]),
+        tx.rows(&search_until, &[]),
     )?;
-    Ok(Answer { tx, stands, digests, numbers, tasks })
+    Ok(Answer { tx, stands, digests, numbers, tasks, search_until })
 }
 
 impl Question {

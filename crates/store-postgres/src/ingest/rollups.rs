@@ -15,10 +15,17 @@ use crate::session::{Session, column};
 const FIND: &str = "SELECT n.at, r.data FROM unnest($1::int4[], $2::int8[], $3::int4[], $4::int4[])
     WITH ORDINALITY AS n(project, minute, name, queue, at)
     JOIN rollups r ON r.project = n.project AND r.minute = n.minute AND r.name = n.name AND r.queue = n.queue";
-pub(super) const PUT: &str = "INSERT INTO rollups (project, minute, name, queue, data)
+// Whatever changes a minute marks it as not folded. Under the project's lock, so no mark is missed and none is waited for.
+pub(super) const PUT: &str = "WITH marked AS (INSERT INTO unfolded (span, start, project, stamp)
+        SELECT DISTINCT 1, minute, project, 0 FROM unnest($1::int4[], $2::int8[]) AS n(project, minute)
+        ON CONFLICT DO NOTHING)
+    INSERT INTO rollups (project, minute, name, queue, data)
     SELECT * FROM unnest($1::int4[], $2::int8[], $3::int4[], $4::int4[], $5::bytea[])
     ON CONFLICT (project, minute, name, queue) DO UPDATE SET data = excluded.data";
-const REMOVE: &str = "DELETE FROM rollups r USING unnest($1::int4[], $2::int8[], $3::int4[], $4::int4[])
+const REMOVE: &str = "WITH marked AS (INSERT INTO unfolded (span, start, project, stamp)
+        SELECT DISTINCT 1, minute, project, 0 FROM unnest($1::int4[], $2::int8[]) AS n(project, minute)
+        ON CONFLICT DO NOTHING)
+    DELETE FROM rollups r USING unnest($1::int4[], $2::int8[], $3::int4[], $4::int4[])
     AS n(project, minute, name, queue)
     WHERE r.project = n.project AND r.minute = n.minute AND r.name = n.name AND r.queue = n.queue";
 

@@ -36,20 +36,22 @@ pub(super) async fn open(tx: &Tx, stream: &StreamToOpen, now: Timestamp) -> Resu
     let row = tx.query_first(sql, &[&project, &Text(&stream.agent_name), &profile, &now.0]).await?;
     let nothing = || StoreError::Internal("an insert returned nothing".into());
     let agent: i64 = column(&row.ok_or_else(nothing)?, 0)?;
-    let find = "SELECT id, last_seq FROM streams WHERE agent = $1 AND instance_id = $2";
+    // Under the project's lock, so that the numbers of a stream's openings are in the order in which they happened.
+    let find = "SELECT id, last_seq, nextval('stream_openings') FROM streams WHERE agent = $1 AND instance_id = $2";
     let instance = Text(&stream.instance_id);
-    let (number, last_seq) = match tx.query_first(find, &[&agent, &instance]).await? {
-        Some(row) => (column::<i64>(&row, 0)?, column::<i64>(&row, 1)?),
+    let (number, last_seq, opening) = match tx.query_first(find, &[&agent, &instance]).await? {
+        Some(row) => (column::<i64>(&row, 0)?, column::<i64>(&row, 1)?, column::<i64>(&row, 2)?),
         None => {
-            let sql = "INSERT INTO streams (agent, instance_id, last_seq) VALUES ($1, $2, 0) RETURNING id";
+            let sql = "INSERT INTO streams (agent, instance_id, last_seq) VALUES ($1, $2, 0)
+                RETURNING id, nextval('stream_openings')";
             let row = tx.query_first(sql, &[&agent, &instance]).await?.ok_or_else(nothing)?;
             // A new stream is the remedy for a restarted one.
             tx.execute("UPDATE agents SET problem = NULL WHERE id = $1 AND problem IS NOT NULL", &[&agent]).await?;
-            (column(&row, 0)?, 0)
+            (column(&row, 0)?, 0, column(&row, 1)?)
         }
     };
     let (agent, stream) = (agent.cast_unsigned(), number.cast_unsigned());
-    Ok(OpenedStream { agent, stream, last_seq: last_seq.cast_unsigned() })
+    Ok(OpenedStream { agent, stream, last_seq: last_seq.cast_unsigned(), opening: opening.cast_unsigned() })
 }
 
 impl Streams {

@@ -6,6 +6,7 @@ use taskplane_model::TaskRecord;
 use taskplane_store::backend::changes::Change;
 use taskplane_store::backend::codec::{self, Frame};
 use taskplane_store::backend::hashing::FastHash;
+use taskplane_store::backend::search::grew;
 use taskplane_store::backend::{ids, named};
 use taskplane_store::tasks::StoredTask;
 use taskplane_store::{Result, StoreError};
@@ -14,6 +15,7 @@ use tokio_postgres::Row;
 use super::rollups::{RollupChanges, Series};
 use crate::locks::project_number;
 use crate::names::{Names, term_column};
+use crate::retention::TooLate;
 use crate::session::{Session, Tx, column};
 use crate::tasks::{TaskRow, id_column, name_agents, stored_tasks, task_columns};
 
@@ -76,6 +78,8 @@ struct Written {
     bytes: Vec<u8>,
     /// Ids that it names and did not name before.
     links: Vec<i64>,
+    /// It is new, or may be found by what it was not found by.
+    has_grown: bool,
     task: StoredTask,
 }
 
@@ -114,16 +118,22 @@ pub(crate) async fn merge(names: &Names, tx: &Tx, changes: Vec<Change>, rows: &[
         rollups.count(Series { project, name: columns.name, queue: columns.queue }, record, 1);
         let is_new = |id: &&str| old.is_none_or(|old| named(&old.record).all(|known| known != *id));
         let links = named(record).filter(is_new).map(|id| ids::hash(names.seed, project, id)).collect();
-        written.push(Some((columns, bytes, links, number(Some(&work.change.engine)))));
+        let has_grown = old.is_none_or(|old| {
+            let was = Columns::of(&old.row);
+            let numbers = [(was.name, columns.name), (was.queue, columns.queue), (was.worker, columns.worker)];
+            grew(&old.record, record, numbers)
+        });
+        written.push(Some((columns, bytes, links, number(Some(&work.change.engine)), has_grown)));
     }
     let mut merged = Merged { rollups, ..Merged::default() };
     for (work, written) in works.into_iter().zip(written) {
-        let Some((columns, bytes, links, engine)) = written else { continue };
+        let Some((columns, bytes, links, engine, has_grown)) = written else { continue };
         let Work { change, known, record, key } = work;
         let engine_text = change.engine.as_ref().to_owned();
         let first_seen = ids::instant_of(key);
         let task = StoredTask { key, first_seen, engine: engine_text, task_id: change.task_id, agent: None, record };
-        let written = Written { project: change.project, key, hash: change.hash, engine, columns, bytes, links, task };
+        let written =
+            Written { project: change.project, key, hash: change.hash, engine, columns, bytes, links, has_grown, task };
         if known.is_some() { &mut merged.updates } else { &mut merged.inserts }.push(written);
     }
     // In the order of keys, new tasks fill page after page, and of several with one key the same is first every time.
@@ -154,6 +164,7 @@ async fn match_up(names: &Names, tx: &Tx, changes: Vec<Change>, rows: &[Row]) ->
     }
     let texts = names.terms(tx, by_hash.values().flatten().flat_map(TaskRow::terms)).await?;
     let mut works = Vec::with_capacity(changes.len());
+    let mut late = TooLate::default();
     for mut change in changes {
         let known = by_hash.get_mut(&change.hash).and_then(|rows| {
             let id = id_column(&change.task_id);
@@ -176,7 +187,9 @@ async fn match_up(names: &Names, tx: &Tx, changes: Vec<Change>, rows: &[Row]) ->
             None => {
                 let first_seen = told.marks.iter().map(|mark| mark.ts).min().unwrap_or_default();
                 let key = ids::first_key(first_seen, change.received_at, change.hash);
-                works.push(Work { change, key, record: told, known: None });
+                if !late.is(tx, project_number(change.project), key, change.received_at).await? {
+                    works.push(Work { change, key, record: told, known: None });
+                }
             }
         }
     }
@@ -205,6 +218,12 @@ impl Merged {
             }
         }
         links
+    }
+
+    /// Keys below `until` of tasks of whose change the search index has to hear.
+    pub(crate) fn notes(&self, until: i64) -> Vec<i64> {
+        let all = self.inserts.iter().chain(&self.updates);
+        all.filter(|written| written.has_grown && written.key < until).map(|written| written.key).collect()
     }
 
     /// The tasks as they are now stored, with their projects.

@@ -13,6 +13,7 @@ use super::plan::wanted;
 use super::scan::{Budget, Rest, Scan};
 use crate::locks::project_number;
 use crate::names::Names;
+use crate::search::Ranges;
 use crate::session::{Session, column};
 
 /// What one scan may read; a count has two of them at most.
@@ -26,8 +27,9 @@ pub(super) async fn count(names: &Names, session: &Session, query: &TaskQuery) -
     let states = wanted.states();
     let plan = wanted.plan();
     let mut tally = Tally::new(&states);
+    let mut ranges = Ranges::new(session, &wanted, &plan, wanted.until).await?;
     if matches!(plan, Plan::Nothing | Plan::Ids(_)) {
-        scan(names, session, &wanted, plan, &states, &mut tally).await?;
+        scan((names, session), &wanted, plan, &mut ranges, &states, &mut tally).await?;
         return Ok(tally.into_counts());
     }
     let (succeeded, others): (Vec<_>, Vec<_>) = states.iter().partition(|state| **state == TaskState::Succeeded);
@@ -37,10 +39,10 @@ pub(super) async fn count(names: &Names, session: &Session, query: &TaskQuery) -
         }
     } else if !others.is_empty() {
         let plan = Plan::States(others.iter().map(|state| *state as u8).collect());
-        scan(names, session, &wanted, plan, &others, &mut tally).await?;
+        scan((names, session), &wanted, plan, &mut ranges, &others, &mut tally).await?;
     }
     if !succeeded.is_empty() {
-        scan(names, session, &wanted, wanted.plan_by_name(), &succeeded, &mut tally).await?;
+        scan((names, session), &wanted, wanted.plan_by_name(), &mut ranges, &succeeded, &mut tally).await?;
     }
     Ok(tally.into_counts())
 }
@@ -57,14 +59,14 @@ async fn count_by_index(session: &Session, wanted: &Wanted<'_>, state: TaskState
 
 /// Counts tasks of `states` along `plan`. Where the budget ends the count, there may be more.
 async fn scan(
-    names: &Names,
-    session: &Session,
+    (names, session): (&Names, &Session),
     wanted: &Wanted<'_>,
     plan: Plan,
+    ranges: &mut Ranges,
     states: &[TaskState],
     tally: &mut Tally,
 ) -> Result<()> {
-    let mut scan = Scan::new(names, session, wanted, plan, None, BUDGET)?;
+    let mut scan = Scan::new(names, session, wanted, plan, (ranges, wanted.until), BUDGET)?;
     while tally.is_open(states) {
         let (mut rows, rest) = scan.take(PIECE).await?;
         rows.retain(|row| states.iter().any(|state| *state as u8 == row.state) && wanted.admits(row));

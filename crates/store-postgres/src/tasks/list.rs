@@ -9,6 +9,7 @@ use super::load;
 use super::plan::wanted;
 use super::scan::{Budget, Rest, Scan};
 use crate::names::Names;
+use crate::search::Ranges;
 use crate::session::Session;
 
 /// Most tasks of a page.
@@ -21,7 +22,10 @@ const RECORDS: usize = 500;
 /// One page, newest first.
 pub(super) async fn list(names: &Names, session: &Session, query: &TaskQuery) -> Result<TaskPage> {
     let wanted = wanted(names, session, query).await?;
-    let mut scan = Scan::new(names, session, &wanted, wanted.plan(), query.cursor, BUDGET)?;
+    let plan = wanted.plan();
+    let below = query.cursor.map_or(wanted.until, |cursor| cursor.min(wanted.until));
+    let mut ranges = Ranges::new(session, &wanted, &plan, below).await?;
+    let mut scan = Scan::new(names, session, &wanted, plan, (&mut ranges, below), BUDGET)?;
     let limit = query.limit.clamp(1, MAX_LIMIT);
     let needs_record = wanted.needs_record();
     let mut page = TaskPage::default();
@@ -45,7 +49,8 @@ pub(super) async fn list(names: &Names, session: &Session, query: &TaskQuery) ->
             Rest::More => {}
             Rest::Nothing => return Ok(page),
             Rest::Unread => {
-                page.next = rows.last().map(|row| row.key).or(query.cursor);
+                // Below the least key that is wanted there is nothing to go on to.
+                page.next = Some(scan.rest_below()).filter(|below| *below > wanted.from);
                 return Ok(page);
             }
         }

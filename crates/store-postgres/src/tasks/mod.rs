@@ -1,18 +1,16 @@
 //! What the API reads of tasks.
 
 use async_trait::async_trait;
-use taskplane_model::Timestamp;
-use taskplane_store::stats::{StatsPoint, StatsQuery, TaskTypeStats};
 use taskplane_store::tasks::{RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
 use taskplane_store::{Result, TaskStore};
 
-use crate::{PostgresStore, stats};
+use crate::PostgresStore;
 
 mod count;
 mod get;
 mod list;
 mod plan;
-mod row;
+pub(crate) mod row;
 mod scan;
 mod tree;
 
@@ -39,13 +37,5 @@ impl TaskStore for PostgresStore {
 
     async fn task_tree(&self, project: u64, engine: &str, task_id: &str, limit: usize) -> Result<Option<TaskTree>> {
         tree::tree(self.names(), &self.reading().await?, project, engine, task_id, limit).await
-    }
-
-    async fn stats(&self, query: StatsQuery) -> Result<Vec<StatsPoint>> {
-        stats::points(self.names(), &self.reading().await?, &query).await
-    }
-
-    async fn task_types(&self, project: u64, since: Timestamp, until: Timestamp) -> Result<Vec<TaskTypeStats>> {
-        stats::task_types(self.names(), &self.reading().await?, project, since, until).await
     }
 }

@@ -121,7 +121,8 @@ pub(crate) fn id_column(task_id: &str) -> Vec<u8> {
     column
 }
 
-fn id_text(column: &[u8]) -> Result<String> {
+/// The id in a column.
+pub(crate) fn id_text(column: &[u8]) -> Result<String> {
     match column.split_first() {
         Some((&IS_UUID, uuid)) => ids::uuid_text(uuid),
         Some((&IS_TEXT, text)) => String::from_utf8(text.to_vec()).map_err(|_| corrupt("a task id is not UTF-8")),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use taskplane_model::{TaskEvent, TaskEventKind, TaskRecord, Timestamp};
 use taskplane_store::ingest::{BatchToStore, OpenedStream, StreamToOpen, TaskDelta};
 use taskplane_store::stats::StatsQuery;
-use taskplane_store::{IngestStore, StoreError, TaskStore};
+use taskplane_store::{IngestStore, StatisticsStore, StoreError};
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -58,7 +58,7 @@ pub(crate) fn batch(project: u64, stream: OpenedStream, seq: u64, told: &[(Strin
 }
 
 /// Tasks that were sent and that began, as the statistics have them.
-pub(crate) async fn counted(store: &impl TaskStore, project: u64) -> (i64, i64) {
+pub(crate) async fn counted(store: &impl StatisticsStore, project: u64) -> (i64, i64) {
     let (since, until) = (NOW.plus(-60_000_000), NOW.plus(120_000_000));
     let query = StatsQuery { project, since, until, step_minutes: 10, name: None, queue: None };
     let points = store.stats(query).await.expect("can be read");

@@ -33,13 +33,13 @@ impl CommandStore for SqliteStore {
         self.write(move |tx| create(tx, project, command, idempotency_key)).await
     }
 
-    async fn command_sent(&self, project: u64, id: &str, agent: &str) -> Result<()> {
+    async fn command_sent(&self, project: u64, id: &str, agent: &str) -> Result<bool> {
         let (id, agent) = (id.to_owned(), agent.to_owned());
         self.write(move |tx| {
             let sql = "UPDATE commands SET status = ?3, agent = ?4 WHERE project = ?1 AND id = ?2 AND status = ?5";
             let (sent, pending) = (CommandStatus::Sent as u8, CommandStatus::Pending as u8);
-            tx.db.prepare_cached(sql)?.execute(params![project.cast_signed(), id, sent, agent, pending])?;
-            Ok(())
+            let noted = tx.db.prepare_cached(sql)?.execute(params![project.cast_signed(), id, sent, agent, pending])?;
+            Ok(noted == 1)
         })
         .await
     }

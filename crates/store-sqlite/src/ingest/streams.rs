@@ -46,7 +46,7 @@ pub(super) fn open(tx: &mut Tx<'_>, stream: &StreamToOpen, now: Timestamp) -> Do
             (number, 0)
         }
     };
-    Ok(OpenedStream { agent: agent.cast_unsigned(), stream: number.cast_unsigned(), last_seq })
+    Ok(OpenedStream { agent: agent.cast_unsigned(), stream: number.cast_unsigned(), last_seq, opening: 0 })
 }
 
 /// What is to be made of `batch`, and where its stream stands after it.

@@ -4,6 +4,7 @@ use rusqlite::{Connection, Statement, params};
 use taskplane_model::{TaskRecord, Timestamp};
 use taskplane_store::StoreError;
 use taskplane_store::backend::changes::Change;
+use taskplane_store::backend::search::grew;
 use taskplane_store::tasks::StoredTask;
 
 use super::rollups::{self, Series};
@@ -12,6 +13,8 @@ use crate::errors::Done;
 use crate::ids::{self, IdColumn};
 use crate::links;
 use crate::names::Names;
+use crate::retention;
+use crate::search;
 use crate::task_ids;
 use crate::writer::Tx;
 
@@ -66,6 +69,9 @@ pub(crate) fn apply(tx: &mut Tx<'_>, mut changes: Vec<Change>, want_tasks: bool)
             }
         } else if !change.only_known {
             let key = first_key(change);
+            if retention::comes_too_late(tx, key, change.received_at)? {
+                continue;
+            }
             let slot = tx.caches.task_ids.enter(&mut enter, change.hash, key)?;
             new.push(New { key, at, slot, engine });
         }
@@ -144,9 +150,13 @@ fn update(tx: &mut Tx<'_>, known: Known, change: &mut Change) -> Done<Option<(u6
         return Ok(None);
     }
     let project = change.project;
-    rollups::count(tx, Series { project, name: old.name, queue: old.queue }, &old_record, -1)?;
-    rollups::count(tx, Series { project, name: columns.name, queue: columns.queue }, &record, 1)?;
+    rollups::count(tx, Series { project, name: old.name, queue: old.queue }, &old_record, -1);
+    rollups::count(tx, Series { project, name: columns.name, queue: columns.queue }, &record, 1);
     links::add(tx, project, key, &record, Some(&old_record))?;
+    let numbers = [(old.name, columns.name), (old.queue, columns.queue), (old.worker, columns.worker)];
+    if search::is_indexed(tx, key)? && grew(&old_record, &record, numbers) {
+        search::note(tx, key)?;
+    }
     Ok(Some((project, stored(key, &change.engine, std::mem::take(&mut change.task_id), record))))
 }
 
@@ -193,8 +203,9 @@ fn insert(
         }
     }
     tx.caches.bytes = bytes;
-    rollups::count(tx, Series { project, name: columns.name, queue: columns.queue }, &record, 1)?;
+    rollups::count(tx, Series { project, name: columns.name, queue: columns.queue }, &record, 1);
     links::add(tx, project, key, &record, None)?;
+    search::note(tx, key)?;
     Ok(want_task.then(|| (project, stored(key, &change.engine, task_id, record))))
 }
 

@@ -38,6 +38,11 @@ impl Filter {
         }
     }
 
+    /// How many were added.
+    pub(super) fn members(&self) -> usize {
+        self.parts.iter().map(|part| part.members).sum()
+    }
+
     /// False when `hash` was never added.
     pub(super) fn may_have(&self, hash: i64) -> bool {
         self.parts.iter().any(|part| {

@@ -3,12 +3,17 @@
 use rusqlite::{Connection, OptionalExtension, Statement};
 
 use super::filter::Filter;
-use super::{FIND, GENERATION, HASH_MASK, MAX_PROBES, newest_generation, no_place, search_generation, slot};
+use super::loader::Loading;
+use super::{FIND, GENERATION, HASH_MASK, MAX_PROBES, generations, no_place, search_generation, slot};
 use crate::errors::Done;
 
 /// Row of `settings` that says which run of the program has entered ids last. A run that finds another one there does not
 /// know all ids.
 const WRITER: &str = "task_id_writer";
+/// A filter with fewer members than this is not made anew.
+const SMALL_FILTER: usize = 1 << 20;
+/// Reading an id is so much less work than dropping a task.
+const READ_AT_ONCE: i64 = 8;
 
 /// What the writer knows of the ids.
 #[derive(Debug)]
@@ -16,24 +21,47 @@ pub(crate) struct TaskIds {
     /// Names this run in [`WRITER`].
     run: i64,
     filter: Filter,
-    /// The filter has every id that this run or one before it has entered.
+    /// The filter has every id that this run or one before it has entered, but for those that are still being read.
     loaded: bool,
+    /// What is still being read.
+    loading: Option<Loading>,
     /// Generation and count are those of the table.
     checked: bool,
-    newest: i64,
+    oldest: i64,
+    pub(super) newest: i64,
     in_newest: i64,
+    /// The filter that is being made anew, and the first slot that it does not have yet.
+    renewal: Option<(Filter, i64)>,
+    /// The first slot that the round of [`super::tidy`] under way has not looked at.
+    pub(super) tidied: i64,
+    /// The generation that it is emptying.
+    pub(super) emptying: Option<i64>,
 }
 
 impl TaskIds {
     /// `run` is a random number.
     pub(crate) fn new(run: i64) -> Self {
-        Self { run, filter: Filter::default(), loaded: false, checked: false, newest: -1, in_newest: 0 }
+        Self {
+            run,
+            filter: Filter::default(),
+            loaded: false,
+            loading: None,
+            checked: false,
+            oldest: 0,
+            newest: -1,
+            in_newest: 0,
+            renewal: None,
+            tidied: 0,
+            emptying: None,
+        }
     }
 
     /// To be called when a transaction has failed, or another process has written. What is in the filter stays: an id too
     /// many does no harm.
     pub(crate) fn doubt(&mut self) {
         self.checked = false;
+        self.tidied = 0;
+        self.emptying = None;
     }
 
     /// Calls `found` with the key of every task that may have the id with this hash, until it returns a value.
@@ -44,11 +72,9 @@ impl TaskIds {
         mut found: impl FnMut(i64) -> Done<Option<T>>,
     ) -> Done<Option<T>> {
         self.check(db)?;
-        if !self.filter.may_have(hash & HASH_MASK) {
-            return Ok(None);
-        }
+        let newest = if self.filter.may_have(hash & HASH_MASK) { self.newest } else { self.missing() };
         let mut find = db.prepare_cached(FIND)?;
-        for generation in (0..=self.newest).rev() {
+        for generation in (self.oldest..=newest).rev() {
             if let Some(value) = search_generation(&mut find, generation, hash, &mut found)? {
                 return Ok(Some(value));
             }
@@ -67,6 +93,9 @@ impl TaskIds {
             if insert.execute([slot, key])? == 1 {
                 self.in_newest += 1;
                 self.filter.add(hash & HASH_MASK);
+                if let Some((filter, _)) = &mut self.renewal {
+                    filter.add(hash & HASH_MASK);
+                }
                 return Ok(slot);
             }
         }
@@ -79,9 +108,61 @@ impl TaskIds {
         Ok(())
     }
 
-    fn check(&mut self, db: &Connection) -> Done<()> {
+    /// The newest generation whose ids are not in the filter; −1 when all are.
+    fn missing(&self) -> i64 {
+        self.loading.as_ref().map_or(-1, Loading::missing)
+    }
+
+    /// Takes over what has been read of the ids since it was last asked.
+    fn go_on_loading(&mut self, db: &Connection) -> Done<()> {
+        if let Some(loading) = &mut self.loading
+            && loading.take(db, self.oldest, &mut self.filter)?
+        {
+            self.loading = None;
+        }
+        Ok(())
+    }
+
+    /// True while the filter is being made anew.
+    pub(super) fn is_renewing(&self) -> bool {
+        self.renewal.is_some()
+    }
+
+    /// Makes the filter anew, a piece at a time, when most of its members are gone. True when there is more to read.
+    pub(super) fn renew(&mut self, db: &Connection, limit: i64) -> Done<bool> {
+        let generations = usize::try_from(self.newest - self.oldest + 1).unwrap_or(0);
+        let is_due = self.filter.members() > 2 * generations * GENERATION as usize + SMALL_FILTER;
+        if self.renewal.is_none() && !is_due {
+            return Ok(false);
+        }
+        let (filter, next) = self.renewal.get_or_insert_default();
+        let limit = limit.saturating_mul(READ_AT_ONCE);
+        let mut select = db.prepare_cached("SELECT slot FROM task_ids WHERE slot >= ?1 ORDER BY slot LIMIT ?2")?;
+        let mut rows = select.query([*next, limit])?;
+        let mut read = 0;
+        while let Some(row) = rows.next()? {
+            let slot: i64 = row.get(0)?;
+            filter.add(slot & HASH_MASK);
+            *next = slot + 1;
+            read += 1;
+        }
+        let more = read == limit;
+        if !more && let Some((filter, _)) = self.renewal.take() {
+            self.filter = filter;
+        }
+        Ok(more)
+    }
+
+    /// Takes note of the oldest generation that there is.
+    pub(super) fn find_oldest(&mut self, db: &Connection) -> Done<()> {
+        self.oldest = generations(db)?.0;
+        Ok(())
+    }
+
+    /// Makes sure that what is known is true.
+    pub(super) fn check(&mut self, db: &Connection) -> Done<()> {
         if self.checked {
-            return Ok(());
+            return self.go_on_loading(db);
         }
         let sql = "SELECT value FROM settings WHERE name = ?1";
         let writer: Option<i64> = db.prepare_cached(sql)?.query_row([WRITER], |row| row.get(0)).optional()?;
@@ -90,25 +171,69 @@ impl TaskIds {
             db.prepare_cached(sql)?.execute(rusqlite::params![WRITER, self.run])?;
             self.loaded = false;
         }
+        (self.oldest, self.newest) = generations(db)?;
         if !self.loaded {
-            self.filter = load(db)?;
+            // A reader that is still at work ends before another one begins.
+            self.loading = None;
+            self.filter = Filter::default();
+            self.loading = Some(Loading::begin(db, self.newest));
             self.loaded = true;
+            self.renewal = None;
         }
-        self.newest = newest_generation(db)?;
         let sql = "SELECT count(*) FROM task_ids WHERE slot >= ?1";
         self.in_newest = db.prepare_cached(sql)?.query_row([slot(self.newest.max(0), 0, 0)], |row| row.get(0))?;
         self.checked = true;
-        Ok(())
+        self.go_on_loading(db)
     }
 }
 
-/// Reads all ids: five million a second.
-fn load(db: &Connection) -> Done<Filter> {
-    let mut filter = Filter::default();
-    let mut select = db.prepare("SELECT slot FROM task_ids")?;
-    let mut rows = select.query([])?;
-    while let Some(row) = rows.next()? {
-        filter.add(row.get::<_, i64>(0)? & HASH_MASK);
+#[cfg(test)]
+mod tests {
+    use super::super::loader::Loading;
+    use super::*;
+    use crate::task_ids::ENTER;
+
+    fn find(ids: &mut TaskIds, db: &Connection, hash: i64) -> Option<i64> {
+        ids.search(db, hash, |key| Ok(Some(key))).expect("can be read")
     }
-    Ok(filter)
+
+    #[test]
+    fn ids_are_known_before_and_after_all_of_them_were_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = Connection::open(folder.path().join("ids.db")).expect("opens");
+        db.execute_batch(
+            "PRAGMA journal_mode = WAL;
+             CREATE TABLE task_ids (slot INTEGER PRIMARY KEY, key INTEGER NOT NULL);
+             CREATE TABLE settings (name TEXT PRIMARY KEY, value) WITHOUT ROWID;",
+        )
+        .expect("is made");
+        let stored = 0..40;
+        for hash in stored.clone() {
+            db.execute(ENTER, [slot(hash / 10, hash * 1_000, 0), hash]).expect("is entered");
+        }
+        let mut ids = TaskIds::new(7);
+        ids.check(&db).expect("can be read");
+        // Of four generations, the newest has come; the others take their time.
+        ids.filter = Filter::default();
+        let newest: Vec<i64> = (30..40).map(|hash| hash * 1_000).collect();
+        let (loading, more) = Loading::with(3, vec![(3, newest)]);
+        ids.loading = Some(loading);
+        let mut enter = db.prepare(ENTER).expect("is SQL");
+        ids.enter(&mut enter, 77_000, 77).expect("is entered");
+        for hash in stored.clone() {
+            assert_eq!(find(&mut ids, &db, hash * 1_000), Some(hash));
+            assert_eq!(find(&mut ids, &db, hash * 1_000 + 500), None);
+        }
+        assert_eq!((ids.missing(), find(&mut ids, &db, 77_000)), (2, Some(77)));
+        // Its reader ends before it is through: the writer reads the rest.
+        drop(more);
+        assert_eq!(find(&mut ids, &db, 0), Some(0));
+        assert_eq!(ids.missing(), -1);
+        assert!(stored.clone().all(|hash| ids.filter.may_have(hash * 1_000)));
+        // The next run begins anew.
+        let mut ids = TaskIds::new(8);
+        for hash in stored.chain([77]) {
+            assert_eq!(find(&mut ids, &db, hash * 1_000), Some(hash));
+        }
+    }
 }

@@ -13,6 +13,8 @@ use crate::errors::Done;
 
 mod filter;
 mod index;
+mod loader;
+pub(crate) mod tidy;
 
 pub(crate) use index::TaskIds;
 
@@ -38,11 +40,16 @@ pub(crate) fn place(hash: i64) -> i64 {
     hash & HASH_MASK
 }
 
+/// True when an id with this hash may be in `slot`, of whatever generation.
+pub(crate) fn is_slot_of(slot: i64, hash: i64) -> bool {
+    place(slot.wrapping_sub(hash)) < MAX_PROBES
+}
+
 /// Calls `found` with the key of every task that may have the id with this hash, until it returns a value.
 pub(crate) fn search<T>(db: &Connection, hash: i64, mut found: impl FnMut(i64) -> Done<Option<T>>) -> Done<Option<T>> {
     let mut find = db.prepare_cached(FIND)?;
-    let newest = newest_generation(db)?;
-    for generation in (0..=newest).rev() {
+    let (oldest, newest) = generations(db)?;
+    for generation in (oldest..=newest).rev() {
         if let Some(value) = search_generation(&mut find, generation, hash, &mut found)? {
             return Ok(Some(value));
         }
@@ -66,10 +73,12 @@ fn search_generation<T>(
     Ok(None)
 }
 
-/// The newest generation; −1 when there is none.
-fn newest_generation(db: &Connection) -> Done<i64> {
-    let last: Option<i64> = db.prepare_cached("SELECT max(slot) FROM task_ids")?.query_row([], |row| row.get(0))?;
-    Ok(last.map_or(-1, |slot| slot >> HASH_BITS))
+/// The oldest generation that has an id, and the newest; 0 and −1 when there is none.
+fn generations(db: &Connection) -> Done<(i64, i64)> {
+    let end = |sql: &str| -> Done<Option<i64>> { Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?) };
+    let oldest = end("SELECT min(slot) FROM task_ids")?;
+    let newest = end("SELECT max(slot) FROM task_ids")?;
+    Ok((oldest.map_or(0, |slot| slot >> HASH_BITS), newest.map_or(-1, |slot| slot >> HASH_BITS)))
 }
 
 fn no_place(hash: i64) -> StoreError {

@@ -13,6 +13,7 @@ use super::row::stored_task;
 use super::scan::{Budget, Scan, Step};
 use crate::errors::Done;
 use crate::readers::View;
+use crate::search::Ranges;
 
 /// What one scan may read; a count has two of them at most.
 const BUDGET: Budget = Budget { rows: 60_000, time: Duration::from_millis(20) };
@@ -23,8 +24,9 @@ pub(super) fn count(view: &View<'_>, query: &TaskQuery) -> Done<StateCounts> {
     let states = wanted.states();
     let plan = wanted.plan();
     let mut tally = Tally::new(&states);
+    let mut ranges = Ranges::new(view, &wanted, &plan, wanted.until)?;
     if matches!(plan, Plan::Nothing | Plan::Ids(_)) {
-        scan(view, &wanted, plan, &states, &mut tally)?;
+        scan(view, &wanted, plan, &mut ranges, &states, &mut tally)?;
         return Ok(tally.into_counts());
     }
     let (succeeded, others): (Vec<_>, Vec<_>) = states.iter().partition(|state| **state == TaskState::Succeeded);
@@ -34,10 +36,10 @@ pub(super) fn count(view: &View<'_>, query: &TaskQuery) -> Done<StateCounts> {
         }
     } else if !others.is_empty() {
         let plan = Plan::States(others.iter().map(|state| *state as u8).collect());
-        scan(view, &wanted, plan, &others, &mut tally)?;
+        scan(view, &wanted, plan, &mut ranges, &others, &mut tally)?;
     }
     if !succeeded.is_empty() {
-        scan(view, &wanted, wanted.plan_by_name(), &succeeded, &mut tally)?;
+        scan(view, &wanted, wanted.plan_by_name(), &mut ranges, &succeeded, &mut tally)?;
     }
     Ok(tally.into_counts())
 }
@@ -52,8 +54,15 @@ fn count_by_index(view: &View<'_>, wanted: &Wanted<'_>, state: TaskState) -> Don
 }
 
 /// Counts tasks of `states` along `plan`. Where the budget ends the count, there may be more.
-fn scan(view: &View<'_>, wanted: &Wanted<'_>, plan: Plan, states: &[TaskState], tally: &mut Tally) -> Done<()> {
-    let mut scan = Scan::new(view, wanted, plan, None, BUDGET)?;
+fn scan(
+    view: &View<'_>,
+    wanted: &Wanted<'_>,
+    plan: Plan,
+    ranges: &mut Ranges,
+    states: &[TaskState],
+    tally: &mut Tally,
+) -> Done<()> {
+    let mut scan = Scan::new(view, wanted, plan, ranges, wanted.until, BUDGET)?;
     let needs_record = wanted.needs_record();
     while tally.is_open(states) {
         match scan.next()? {

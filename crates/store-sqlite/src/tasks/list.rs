@@ -9,6 +9,7 @@ use super::row::stored_task;
 use super::scan::{Budget, Scan, Step};
 use crate::errors::Done;
 use crate::readers::View;
+use crate::search::Ranges;
 
 /// Most tasks of a page.
 const MAX_LIMIT: usize = 1_000;
@@ -19,20 +20,21 @@ const BUDGET: Budget = Budget { rows: 20_000, time: Duration::from_millis(30) };
 pub(super) fn list(view: &View<'_>, query: &TaskQuery) -> Done<TaskPage> {
     let wanted = wanted(view, query)?;
     let plan = wanted.plan();
-    let mut scan = Scan::new(view, &wanted, plan, query.cursor, BUDGET)?;
+    let below = query.cursor.map_or(wanted.until, |cursor| cursor.min(wanted.until));
+    let mut ranges = Ranges::new(view, &wanted, &plan, below)?;
+    let mut scan = Scan::new(view, &wanted, plan, &mut ranges, below, BUDGET)?;
     let limit = query.limit.clamp(1, MAX_LIMIT);
     let needs_record = wanted.needs_record();
     let mut page = TaskPage::default();
-    let mut last = query.cursor;
     loop {
         match scan.next()? {
             Step::End => return Ok(page),
             Step::Spent => {
-                page.next = last;
+                // Below the least key that is wanted there is nothing to go on to.
+                page.next = Some(scan.rest_below()).filter(|below| *below > wanted.from);
                 return Ok(page);
             }
             Step::Row(row) => {
-                last = Some(row.key);
                 if !wanted.admits(&row) {
                     continue;
                 }
@@ -42,7 +44,7 @@ pub(super) fn list(view: &View<'_>, query: &TaskQuery) -> Done<TaskPage> {
                 }
                 page.items.push(task);
                 if page.items.len() == limit {
-                    page.next = if scan.has_more()? { last } else { None };
+                    page.next = scan.has_more()?.then_some(row.key);
                     return Ok(page);
                 }
             }

@@ -1,18 +1,16 @@
 //! What the API reads of tasks.
 
 use async_trait::async_trait;
-use taskplane_model::Timestamp;
-use taskplane_store::stats::{StatsPoint, StatsQuery, TaskTypeStats};
 use taskplane_store::tasks::{RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
 use taskplane_store::{Result, TaskStore};
 
-use crate::{SqliteStore, stats};
+use crate::SqliteStore;
 
 mod count;
 mod get;
 mod list;
 mod plan;
-mod row;
+pub(crate) mod row;
 mod scan;
 mod tree;
 
@@ -39,13 +37,5 @@ impl TaskStore for SqliteStore {
     async fn task_tree(&self, project: u64, engine: &str, task_id: &str, limit: usize) -> Result<Option<TaskTree>> {
         let (engine, task_id) = (engine.to_owned(), task_id.to_owned());
         self.read(move |view| tree::tree(view, project, &engine, &task_id, limit)).await
-    }
-
-    async fn stats(&self, query: StatsQuery) -> Result<Vec<StatsPoint>> {
-        self.read(move |view| stats::points(view, &query)).await
-    }
-
-    async fn task_types(&self, project: u64, since: Timestamp, until: Timestamp) -> Result<Vec<TaskTypeStats>> {
-        self.read(move |view| stats::task_types(view, project, since, until)).await
     }
 }

@@ -23,13 +23,13 @@ pub(super) fn read_brief(row: &Row<'_>) -> rusqlite::Result<Brief> {
 }
 
 /// The numbers of the row at `key`.
-pub(super) fn brief(view: &View<'_>, key: i64) -> Done<Option<Brief>> {
+pub(crate) fn brief(view: &View<'_>, key: i64) -> Done<Option<Brief>> {
     let sql = "SELECT key, project, engine, state, name, queue, worker FROM tasks WHERE key = ?1";
     Ok(view.db.prepare_cached(sql)?.query_row([key], read_brief).optional()?)
 }
 
 /// The task of a row.
-pub(super) fn stored_task(view: &View<'_>, brief: &Brief) -> Done<Option<StoredTask>> {
+pub(crate) fn stored_task(view: &View<'_>, brief: &Brief) -> Done<Option<StoredTask>> {
     let names = view.names;
     let [engine, name, queue, worker] =
         [brief.engine, brief.name, brief.queue, brief.worker].map(|number| names.term(view.db, number));

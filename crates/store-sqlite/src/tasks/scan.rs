@@ -1,4 +1,4 @@
-//! Reads rows newest first along a plan, piece by piece, within a budget.
+//! Reads rows newest first along a plan, in ranges that may hold what is wanted, piece by piece, within a budget.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,10 +9,13 @@ use super::get::keys_near;
 use super::row::{brief, read_brief};
 use crate::errors::Done;
 use crate::readers::View;
+use crate::search::Ranges;
 
 /// Rows that are fetched at once at first, and later on.
 const FIRST_PIECE: i64 = 64;
 const PIECE: i64 = 512;
+/// Rows that are read however long it takes.
+const LEAST_ROWS: u32 = 512;
 /// Looking at the clock costs as much as reading a row.
 const LOOK_EVERY: u32 = 64;
 
@@ -37,10 +40,14 @@ pub(super) enum Step {
 /// A scan at work.
 pub(super) struct Scan<'v> {
     view: &'v View<'v>,
+    ranges: &'v mut Ranges,
     project: i64,
     sources: Vec<Source>,
     from: i64,
+    /// All rows are below this key.
+    below: i64,
     left: u32,
+    taken: u32,
     deadline: Instant,
 }
 
@@ -48,10 +55,23 @@ pub(super) struct Scan<'v> {
 struct Source {
     kind: Kind,
     rows: VecDeque<Brief>,
+    /// The range that is being read.
+    range: usize,
     /// The next piece lies below this key.
     below: i64,
     piece: i64,
     ended: bool,
+}
+
+/// Where the next row is.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// First in this source.
+    In(usize),
+    /// Nowhere.
+    Nowhere,
+    /// The deadline has passed before that was known.
+    Unknown,
 }
 
 #[derive(Debug)]
@@ -63,15 +83,15 @@ enum Kind {
 }
 
 impl<'v> Scan<'v> {
-    /// Scans keys below `cursor`.
+    /// Scans keys below `below` in `ranges`.
     pub(super) fn new(
         view: &'v View<'v>,
         wanted: &Wanted<'_>,
         plan: Plan,
-        cursor: Option<i64>,
+        ranges: &'v mut Ranges,
+        below: i64,
         budget: Budget,
     ) -> Done<Self> {
-        let below = cursor.map_or(wanted.until, |cursor| cursor.min(wanted.until));
         let kinds: Vec<Kind> = match plan {
             Plan::Nothing => Vec::new(),
             Plan::Ids(ids) => vec![Kind::Keys(keys_of(view, wanted, &ids, below)?)],
@@ -79,44 +99,57 @@ impl<'v> Scan<'v> {
             Plan::Names(names) => names.into_iter().map(Kind::Name).collect(),
             Plan::All => vec![Kind::All],
         };
-        let source = |kind| Source { kind, rows: VecDeque::new(), below, piece: FIRST_PIECE, ended: false };
+        let source = |kind| Source { kind, rows: VecDeque::new(), range: 0, below, piece: FIRST_PIECE, ended: false };
         Ok(Self {
             view,
+            ranges,
             project: wanted.project,
             sources: kinds.into_iter().map(source).collect(),
             from: wanted.from,
+            below,
             left: budget.rows,
+            taken: 0,
             deadline: Instant::now() + budget.time,
         })
     }
 
     /// The next row in descending order of keys.
     pub(super) fn next(&mut self) -> Done<Step> {
-        if self.left == 0 || (self.left.is_multiple_of(LOOK_EVERY) && Instant::now() > self.deadline) {
-            return Ok(if self.peek()?.is_some() { Step::Spent } else { Step::End });
-        }
-        let Some(at) = self.peek()? else { return Ok(Step::End) };
-        self.left -= 1;
-        Ok(self.sources[at].rows.pop_front().map_or(Step::End, Step::Row))
-    }
-
-    /// True when there is one more row at least.
-    pub(super) fn has_more(&mut self) -> Done<bool> {
-        Ok(self.peek()?.is_some())
-    }
-
-    /// The source whose first row is next.
-    fn peek(&mut self) -> Done<Option<usize>> {
-        let mut best: Option<(i64, usize)> = None;
-        for (at, source) in self.sources.iter_mut().enumerate() {
-            source.fill(self.view, self.project, self.from)?;
-            if let Some(row) = source.rows.front()
-                && best.is_none_or(|(key, _)| row.key > key)
-            {
-                best = Some((row.key, at));
+        let has_time = self.taken < LEAST_ROWS || !self.taken.is_multiple_of(LOOK_EVERY);
+        let is_over = self.left == 0 || (!has_time && Instant::now() > self.deadline);
+        match self.peek()? {
+            Next::Nowhere => Ok(Step::End),
+            Next::Unknown => Ok(Step::Spent),
+            Next::In(_) if is_over => Ok(Step::Spent),
+            Next::In(at) => {
+                self.left -= 1;
+                self.taken += 1;
+                Ok(self.sources[at].rows.pop_front().map_or(Step::End, Step::Row))
             }
         }
-        Ok(best.map(|(_, at)| at))
+    }
+
+    /// True when there may be one more row at least.
+    pub(super) fn has_more(&mut self) -> Done<bool> {
+        Ok(!matches!(self.peek()?, Next::Nowhere))
+    }
+
+    /// All rows that were not returned are below this key.
+    pub(super) fn rest_below(&self) -> i64 {
+        self.sources.iter().filter_map(|source| source.rest_below(self.ranges)).max().unwrap_or(self.from)
+    }
+
+    fn peek(&mut self) -> Done<Next> {
+        let mut best: Option<(i64, usize)> = None;
+        for (at, source) in self.sources.iter_mut().enumerate() {
+            source.fill(self.view, self.project, self.ranges, self.from, (self.below, self.deadline))?;
+            match source.rows.front() {
+                Some(row) if best.is_none_or(|(key, _)| row.key > key) => best = Some((row.key, at)),
+                None if !source.ended => return Ok(Next::Unknown),
+                _ => {}
+            }
+        }
+        Ok(best.map_or(Next::Nowhere, |(_, at)| Next::In(at)))
     }
 }
 
@@ -133,20 +166,62 @@ fn keys_of(view: &View<'_>, wanted: &Wanted<'_>, ids: &[String], below: i64) -> 
 }
 
 impl Source {
-    fn fill(&mut self, view: &View<'_>, project: i64, from: i64) -> Done<()> {
+    /// Reads until there is a row, or none, or the deadline has passed; but it always gets through a range and below
+    /// `start`, so that whoever goes on from there comes to an end.
+    fn fill(
+        &mut self,
+        view: &View<'_>,
+        project: i64,
+        ranges: &mut Ranges,
+        from: i64,
+        (start, deadline): (i64, Instant),
+    ) -> Done<()> {
         while self.rows.is_empty() && !self.ended {
-            let fetched = self.fetch(view, project, from)?;
-            self.ended = fetched < self.piece;
-            self.piece = PIECE;
-            if let Some(last) = self.rows.back() {
+            let got_on = (self.range > 0 || ranges.get(0).is_none())
+                && self.rest_below(ranges).is_some_and(|below| below < start);
+            let is_late = got_on && Instant::now() > deadline;
+            if matches!(self.kind, Kind::Keys(_)) {
+                self.ended = self.fetch(view, project, from, self.below)? == 0;
+                continue;
+            }
+            let Some(range) = ranges.get(self.range) else {
+                if ranges.is_complete() {
+                    self.ended = true;
+                    continue;
+                }
+                if is_late {
+                    return Ok(());
+                }
+                ranges.find_more(view)?;
+                continue;
+            };
+            if is_late {
+                return Ok(());
+            }
+            let below = self.below.min(range.until);
+            let fetched = if range.from < below { self.fetch(view, project, range.from, below)? } else { 0 };
+            if fetched < self.piece {
+                (self.range, self.below) = (self.range + 1, range.from.min(self.below));
+            } else if let Some(last) = self.rows.back() {
                 self.below = last.key;
             }
+            self.piece = PIECE;
         }
         Ok(())
     }
 
-    fn fetch(&mut self, view: &View<'_>, project: i64, from: i64) -> Done<i64> {
-        let (below, piece) = (self.below, self.piece);
+    /// All rows to come are below this key; `None` when there are none.
+    fn rest_below(&self, ranges: &Ranges) -> Option<i64> {
+        if let Some(row) = self.rows.front() {
+            return Some(row.key + 1);
+        }
+        let next = ranges.get(self.range).map_or_else(|| ranges.position(), |range| range.until);
+        (!self.ended).then(|| self.below.min(next))
+    }
+
+    /// Reads one piece between two keys; returns how many rows or keys that were.
+    fn fetch(&mut self, view: &View<'_>, project: i64, from: i64, below: i64) -> Done<i64> {
+        let piece = self.piece;
         let (sql, values): (&str, Vec<i64>) = match &mut self.kind {
             Kind::Keys(keys) => {
                 let count = keys.len().min(piece as usize);

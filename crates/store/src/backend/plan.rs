@@ -6,6 +6,8 @@ use taskplane_model::TaskState;
 use taskplane_model::filter::{Pattern, TaskFilter};
 
 use super::ids;
+use super::search::Clause;
+use super::search::terms::Column;
 use crate::tasks::TaskQuery;
 
 /// Most series of an index that are read side by side.
@@ -151,6 +153,26 @@ impl<'q> Wanted<'q> {
             && self.terms.engines.admit(row.engine)
     }
 
+    /// What the search index is asked for along `plan`; nothing when the plan leads straight to what is wanted.
+    pub fn clauses(&self, plan: &Plan) -> Vec<Clause> {
+        if matches!(plan, Plan::Nothing | Plan::Ids(_)) {
+            return Vec::new();
+        }
+        let columns = [
+            (Column::Engine, &self.terms.engines),
+            (Column::Queue, &self.terms.queues),
+            (Column::Worker, &self.terms.workers),
+        ];
+        let mut clauses: Vec<Clause> = columns.into_iter().filter_map(|(column, terms)| terms.clause(column)).collect();
+        clauses.extend(self.filter.text.iter().flat_map(|text| Clause::text(text)));
+        clauses.extend(self.filter.args.iter().map(|(name, value)| Clause::argument(name, value)));
+        // Alone, names have an index of their own.
+        if !clauses.is_empty() || !matches!(plan, Plan::Names(_)) {
+            clauses.extend(self.terms.names.clause(Column::Name));
+        }
+        clauses
+    }
+
     /// The filter itself.
     pub fn filter(&self) -> &TaskFilter {
         self.filter
@@ -168,6 +190,13 @@ impl Terms {
         match self {
             Self::Any | Self::Unclear => true,
             Self::These(numbers) => numbers.contains(&number),
+        }
+    }
+
+    fn clause(&self, column: Column) -> Option<Clause> {
+        match self {
+            Self::These(numbers) => Some(Clause::numbers(column, numbers.iter().copied())),
+            Self::Any | Self::Unclear => None,
         }
     }
 

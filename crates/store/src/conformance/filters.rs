@@ -6,8 +6,8 @@ use taskplane_model::filter::TaskFilter;
 use super::Subject;
 use super::lists::pages;
 use super::samples::{ENGINE, NOW, Random, Told, batch, default_project, deltas, fold, lives, open, store_batch};
-use crate::TaskStore;
 use crate::tasks::{StoredTask, TaskQuery};
+use crate::{StatisticsStore, TaskStore};
 
 fn query(project: u64, text: &str) -> TaskQuery {
     let filter = TaskFilter::parse(text, NOW).expect("is a filter");

@@ -13,10 +13,13 @@ pub mod access;
 pub mod commands;
 pub mod filters;
 pub mod fleet;
+pub mod folding;
 pub mod ingest;
 pub mod lists;
 pub mod persistence;
+pub mod retention;
 mod samples;
+pub mod search;
 pub mod statistics;
 pub mod texts;
 pub mod trees;
@@ -43,10 +46,14 @@ macro_rules! conformance_tests {
                 quarantined_events_come_in_pages }
             statistics { any_split_order_and_repetition_gives_the_same, late_facts_move_contributions,
                 windows_have_all_their_steps, task_types_come_busiest_first }
+            folding { folding_changes_no_answer, dropped_minutes_live_on_in_hours_and_days,
+                what_is_not_folded_is_not_dropped }
             lists { tasks_are_found_by_id, pages_lose_and_repeat_nothing_while_tasks_come, pages_end,
                 tasks_of_one_instant_are_all_listed, counts_equal_lists }
             filters { every_filter_finds_what_the_model_says, nonsense_finds_nothing, projects_are_apart }
             texts { every_text_comes_back_as_it_was, names_are_sorted_by_their_bytes }
+            search { a_word_is_found_before_and_after_indexing, a_late_exception_is_found, a_late_move_is_found,
+                a_late_task_is_found, filters_mean_the_same_with_the_index, indexers_take_turns }
             trees { a_workflow_is_found_from_each_of_its_tasks, trees_are_bounded, a_lone_task_is_its_own_tree }
             fleet { agents_show_their_latest_word, workers_and_queues_merge,
                 schedules_are_replaced_whole_or_changed_one_by_one, each_agent_tells_of_its_own_schedules }
@@ -56,6 +63,10 @@ macro_rules! conformance_tests {
                 api_keys_open_their_project,
                 signin_links_work_once, signin_links_and_sessions_expire, sessions_end, the_first_start_is_known,
                 audit_is_kept_in_order }
+            retention { tasks_are_dropped_by_age_and_failures_later, raw_events_are_dropped_by_age,
+                steps_are_bounded_and_go_on_after_a_restart, dropped_tasks_do_not_come_back,
+                what_is_left_is_found_however_much_was_dropped, records_and_signins_are_dropped,
+                the_report_says_how_far_back_it_reaches }
             persistence { everything_is_there_after_a_restart, work_goes_on_after_a_restart, two_stores_share_one_database }
         );
     };

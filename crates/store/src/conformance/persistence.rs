@@ -9,7 +9,7 @@ use super::samples::{ENGINE, NOW, Random, Told, audit, batch, default_project, d
 use crate::ingest::Verdict;
 use crate::stats::StatsQuery;
 use crate::tasks::TaskQuery;
-use crate::{AccessStore, IngestStore, Store, TaskStore};
+use crate::{AccessStore, IngestStore, StatisticsStore, Store, TaskStore};
 
 /// Everything that the API can see, as text.
 async fn seen(store: &impl Store) -> String {

@@ -9,7 +9,7 @@ use taskplane_model::{TaskEventKind, TaskRecord, Timestamp};
 use super::Subject;
 use super::samples::{NOW, Random, Told, bare, batch, default_project, deltas, fold, lives, open, store_batch};
 use crate::stats::StatsQuery;
-use crate::{IngestStore, Store, TaskStore};
+use crate::{IngestStore, StatisticsStore, Store, TaskStore};
 
 fn window(project: u64) -> StatsQuery {
     let (since, until) = (NOW.plus(-60 * MINUTE), NOW.plus(30 * MINUTE));

@@ -6,6 +6,7 @@ import { Empty, Loading, LoadFailed } from '../../components/ui/notice'
 import { PageTitle, Panel } from '../../components/ui/panel'
 import { useProject } from '../../lib/session'
 import { CommandList } from '../commands/command-list'
+import { StoragePanel } from '../storage/storage-panel'
 import { AuditList } from './audit-list'
 
 export function ActivityPage(): ReactElement {
@@ -16,6 +17,7 @@ export function ActivityPage(): ReactElement {
         <Commands />
         <Audit />
       </div>
+      <StoragePanel />
     </div>
   )
 }

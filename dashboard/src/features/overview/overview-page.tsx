@@ -10,6 +10,7 @@ import { WINDOWS, WINDOW_KEYS } from '../../lib/filter'
 import { useProject } from '../../lib/session'
 import { QueueTable } from '../queues/queue-table'
 import { WorkerTable } from '../workers/worker-table'
+import { StorageLine } from '../storage/storage-line'
 import { Attention } from './attention'
 import { FirstSteps } from './first-steps'
 import { Outcomes } from './outcomes'
@@ -51,6 +52,7 @@ export function OverviewPage(): ReactElement {
         </Panel>
       </div>
       <TaskTypes since={since} />
+      <StorageLine />
     </div>
   )
 }

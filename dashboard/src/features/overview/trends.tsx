@@ -17,6 +17,7 @@ const STEPS: Record<Window, { step: string; words: string }> = {
   '1h': { step: '1m', words: 'a minute' },
   '24h': { step: '30m', words: 'half an hour' },
   '7d': { step: '3h', words: '3 hours' },
+  '30d': { step: '12h', words: '12 hours' },
 }
 
 const outcomes: readonly Series[] = [

@@ -9,6 +9,7 @@ import { QueryView } from '../../components/ui/query-view'
 import { Segments } from '../../components/ui/segments'
 import { useProject } from '../../lib/session'
 import type { TaskTab } from '../../routes/search'
+import { KeptNote } from '../storage/kept-note'
 import { TaskActions } from './task-actions'
 import { TaskEvents } from './task-events'
 import { TaskFacts } from './task-facts'
@@ -35,7 +36,7 @@ export function TaskView({ engine, taskId, tab, onTab, corner }: Props) {
     return (
       <Empty title="The brain does not know this task">
         <p>
-          No agent has reported <span className="font-mono">{taskId}</span> of {engine}. It may not have arrived yet, or it is older than what the brain keeps.
+          No agent has reported <span className="font-mono">{taskId}</span> of {engine}. It may not have arrived yet, or it is older than what the brain keeps. <KeptNote />
         </p>
         <Link to="/tasks" search={(view) => ({ ...view, task: undefined })} className="mt-2 inline-block underline">
           Back to the tasks

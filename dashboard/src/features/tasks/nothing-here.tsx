@@ -1,18 +1,22 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { agentsQuery } from '../../api/queries'
+import { agentsQuery, storageQuery } from '../../api/queries'
 import type { TaskFilter } from '../../api/types'
 import { Button } from '../../components/ui/button'
 import { Empty } from '../../components/ui/notice'
+import { howLongTasksAreKept, reachesBeyond } from '../../lib/kept'
 import { useProject } from '../../lib/session'
 
 /** Says which emptiness this is: hidden by the filter, not arriving, or nothing yet. */
 export function NothingHere({ filter }: { filter: TaskFilter }) {
-  const agents = useQuery(agentsQuery(useProject()))
+  const project = useProject()
+  const agents = useQuery(agentsQuery(project))
+  const storage = useQuery(storageQuery(project)).data
   if (Object.values(filter).some((value) => value !== undefined)) {
     return (
       <Empty title="No task matches this view">
         <p>{describe(filter)}</p>
+        {storage && reachesBeyond(storage, filter.since, filter.until, Date.now()) && <p>{howLongTasksAreKept(storage)}</p>}
         <Link to="/tasks" search={{}} className="mt-2 inline-block underline">
           Show all tasks
         </Link>

@@ -2,6 +2,7 @@ import { useVirtualizer } from '@tanstack/react-virtual'
 import { useCallback, useEffect, useRef, useState } from 'react'
 import type { Task } from '../../api/types'
 import { taskKey } from '../../live/merge'
+import { KeptNote } from '../storage/kept-note'
 import { ROW_HEIGHT, TaskRow } from './task-row'
 import type { Waiting } from './use-task-list'
 import { WaitingPill } from './waiting-pill'
@@ -82,7 +83,7 @@ export function TaskList({ tasks, cursor, openKey, fresh, isSelected, onSelect, 
           })}
         </div>
         <p role="status" className="py-3 text-center text-xs text-muted">
-          {loadingMore ? (tasks.length === 0 ? 'Nothing among the newest; searching older tasks…' : 'Loading older tasks…') : hasMore ? '' : 'No older tasks match.'}
+          {loadingMore ? (tasks.length === 0 ? 'Nothing among the newest; searching older tasks…' : 'Loading older tasks…') : hasMore ? '' : <>No older tasks match. <KeptNote /></>}
         </p>
       </div>
     </>

@@ -10,6 +10,7 @@ use crate::api::extract::Named;
 use crate::auth::RequireAdmin;
 use crate::brain::Brain;
 use crate::clock;
+use crate::replicas::Message;
 
 #[derive(Deserialize)]
 pub(in crate::api) struct TokenPath {
@@ -43,5 +44,6 @@ pub(in crate::api) async fn revoke(
     }
     // First in the store, so that whoever is thrown out cannot come back.
     brain.connections.revoke_token(&id);
+    brain.replicas.tell(None, Message::TokenRevoked { id });
     Ok(StatusCode::NO_CONTENT)
 }

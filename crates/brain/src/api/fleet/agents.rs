@@ -25,7 +25,7 @@ pub(in crate::api) async fn agents(
 ) -> Result<Json<AgentPage>, Problem> {
     let agents = brain.store.agents(access.project.id).await?;
     let with_presence = |agent: taskplane_model::agent::Agent| {
-        let presence = brain.connections.of_agent(agent.id);
+        let presence = brain.replicas.presence(&brain.connections, agent.id);
         Agent::new(agent, presence)
     };
     Ok(Json(AgentPage { items: agents.into_iter().map(with_presence).collect(), next_cursor: None }))

@@ -15,7 +15,9 @@ use tokio::time::Instant;
 
 use super::answer::{self, SESSION};
 use super::body::{Line, Lines};
-use super::session::{Request, Session};
+use super::forward::forward;
+use super::session::{Answer, Request, Session};
+use super::session_id;
 use super::wire::LongPollWire;
 use crate::api::Problem;
 use crate::brain::Brain;
@@ -23,6 +25,7 @@ use crate::client_address::ClientAddress;
 use crate::gateway::connection::{Admitted, serve};
 use crate::gateway::door::{admit, authenticate};
 use crate::gateway::wire::Incoming;
+use crate::peers::PEER;
 
 #[derive(Deserialize)]
 pub(crate) struct Wait {
@@ -47,6 +50,7 @@ pub(crate) async fn poll(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    let client = brain.peers.client(client, &headers);
     let Some(named) = headers.get(SESSION) else {
         return match (admit(&brain, client, &headers).await, wait) {
             (Err(refusal), _) => refusal,
@@ -54,7 +58,8 @@ pub(crate) async fn poll(
             (Ok(admitted), Ok(wait)) => begin(brain, admitted, Lines::of(body), wait.duration()).await,
         };
     };
-    let session = named.to_str().ok().and_then(|id| brain.longpolls.find(id));
+    let named = named.to_str().unwrap_or_default();
+    let session = brain.longpolls.find(named);
     let token = match authenticate(&brain, client, &headers).await {
         Ok((token, _)) => token,
         Err((unknown, refusal)) => {
@@ -68,9 +73,31 @@ pub(crate) async fn poll(
         }
     };
     match (session.filter(|session| session.owner == token), wait) {
-        (None, _) => answer::gone(),
+        (None, wait) => elsewhere(&brain, named, client, wait, &headers, body).await,
         (Some(_), Err(_)) => bad_wait(),
         (Some(session), Ok(wait)) => exchange(&brain, session.request(), Lines::of(body), wait.duration()).await,
+    }
+}
+
+/// A request of a session that this brain does not have: perhaps another one does.
+async fn elsewhere(
+    brain: &Brain,
+    named: &str,
+    client: ClientAddress,
+    wait: Result<Query<Wait>, QueryRejection>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Response {
+    // What was passed on once stays where it is, whoever claims to have done it.
+    let run = session_id::run(named).filter(|_| !headers.contains_key(PEER));
+    let peer = match run {
+        Some(run) => brain.peers.find(run).await,
+        None => None,
+    };
+    match (peer, wait) {
+        (None, _) => answer::gone(),
+        (Some(_), Err(_)) => bad_wait(),
+        (Some(peer), Ok(wait)) => forward(brain, &peer, client, headers, body, wait.duration()).await,
     }
 }
 
@@ -120,7 +147,9 @@ async fn exchange(brain: &Brain, request: Request, mut lines: Lines, wait: Durat
     let refusal = loop {
         let incoming = match lines.next().await {
             Line::Came(incoming) => incoming,
-            Line::End | Line::Broken => break None,
+            Line::End => break None,
+            // Nobody hears the answer; what there is to say waits for the next request.
+            Line::Broken => break Some(answer::answer(request.session(), Answer::Nothing)),
             Line::TooMuch => break Some(answer::too_much()),
             Line::TooSlow => break Some(answer::too_slow()),
         };

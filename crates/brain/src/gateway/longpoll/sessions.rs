@@ -8,21 +8,28 @@ use tokio::sync::mpsc;
 
 use super::super::wire::Incoming;
 use super::session::Session;
+use super::session_id;
 
 /// Sessions by id. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct LongPolls {
+    run: Option<u32>,
     sessions: Arc<Mutex<HashMap<String, Arc<Session>>>>,
 }
 
 impl LongPolls {
+    /// None yet, of the brain whose run has this number, or of one that has its database alone.
+    pub(crate) fn of_run(run: Option<u32>) -> Self {
+        Self { run, sessions: Arc::default() }
+    }
+
     /// Opens a session, unless there are `most` already.
     pub(super) fn open(&self, owner: SecretHash, most: usize) -> Option<(Arc<Session>, mpsc::Receiver<Incoming>)> {
         let mut sessions = self.lock();
         if sessions.len() >= most {
             return None;
         }
-        let id = uuid::Uuid::new_v4().simple().to_string();
+        let id = session_id::generate(self.run);
         let (session, arrivals) = Session::new(id.clone(), owner);
         sessions.insert(id, Arc::clone(&session));
         Some((session, arrivals))

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn wire() -> LongPollWire {
-        let sessions = LongPolls::default();
+        let sessions = LongPolls::of_run(None);
         let (session, arrivals) = sessions.open([0; 32], 1).expect("there is room");
         LongPollWire { session, arrivals, sessions, has_closed: false }
     }

@@ -1,0 +1,174 @@
+//! Rows that can be read, and that agree with each other.
+
+use std::sync::Arc;
+
+use taskplane_model::Timestamp;
+use taskplane_store::backend::ids;
+use taskplane_store::backend::stats::decode;
+use tokio_postgres::Transaction;
+
+use super::{Check, Checkup, Result, Row, SAMPLE, ToSql, column, from_postgres};
+use crate::names::Texts;
+use crate::tasks::row::{TaskRow, id_text, task_columns};
+use crate::text::Text;
+
+/// What to do about rows that make no sense.
+const RESTORE: &str = "stop the brains, and restore a backup into an empty database";
+/// A clock that is ahead of ours by so much is wrong, in microseconds.
+const CLOCK_TOLERANCE: i64 = 60_000_000;
+/// Rows read at once.
+const PAGE: i64 = 5_000;
+
+/// Looks at all tables; what one check cannot read, another may.
+pub(super) async fn look(checkup: &mut Checkup, db: &mut Transaction<'_>, deep: bool, now: Timestamp) {
+    if let Err(error) = look_at_tasks(checkup, db, deep).await {
+        return checkup.unchecked(Check::Records, &error);
+    }
+    if let Err(error) = look_at_statistics(checkup, db, deep).await {
+        return checkup.unchecked(Check::Statistics, &error);
+    }
+    if let Err(error) = look_at_streams(checkup, db).await {
+        return checkup.unchecked(Check::Streams, &error);
+    }
+    if let Err(error) = look_at_clock(checkup, db, now).await {
+        checkup.unchecked(Check::Clock, &error);
+    }
+}
+
+async fn rows(db: &Transaction<'_>, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+    db.query(sql, values).await.map_err(|error| from_postgres(&error))
+}
+
+/// How much of a table to read, in percent, for a sample of its rows.
+async fn share(db: &Transaction<'_>, table: &str) -> Result<f64> {
+    let found = rows(db, "SELECT reltuples::float8 FROM pg_class WHERE oid = to_regclass($1)", &[&table]).await?;
+    let rows: f64 = found.first().map_or(Ok(0.0), |row| column(row, 0))?;
+    Ok((200.0 * SAMPLE as f64 / rows.max(1.0)).min(100.0))
+}
+
+/// What was looked at.
+#[derive(Default)]
+struct Looked {
+    rows: usize,
+    unreadable: usize,
+    lost: usize,
+    first: Option<String>,
+}
+
+/// Records can be read, and tasks are found by their ids.
+async fn look_at_tasks(checkup: &mut Checkup, db: &Transaction<'_>, deep: bool) -> Result<()> {
+    let sql = "SELECT value FROM settings WHERE name = 'task_id_seed'";
+    let seed: i64 = column(rows(db, sql, &[]).await?.first().ok_or_else(|| super::corrupt("there is no seed"))?, 0)?;
+    let mut looked = Looked::default();
+    if deep {
+        let sql = concat!(
+            "SELECT ",
+            task_columns!(),
+            ", hash FROM tasks WHERE (project, key) > ($1, $2) ORDER BY project, key LIMIT $3"
+        );
+        let mut after = (i32::MIN, i64::MIN);
+        loop {
+            let page = rows(db, sql, &[&after.0, &after.1, &PAGE]).await?;
+            let Some(last) = page.last() else { break };
+            after = (column(last, 1)?, column(last, 0)?);
+            look_at_page(db, &page, seed.cast_unsigned(), &mut looked).await?;
+        }
+    } else {
+        let share = share(db, "tasks").await?;
+        let sql = concat!("SELECT ", task_columns!(), ", hash FROM tasks TABLESAMPLE SYSTEM ($1) LIMIT $2");
+        let page = rows(db, sql, &[&(share as f32), &(SAMPLE as i64)]).await?;
+        look_at_page(db, &page, seed.cast_unsigned(), &mut looked).await?;
+    }
+    let Looked { rows, unreadable, lost, first } = looked;
+    if lost > 0 {
+        checkup.problem(Check::TaskIds, format!("{lost} of {rows} tasks are not found by their ids"), RESTORE);
+    } else {
+        checkup.ok(Check::TaskIds, format!("{rows} tasks are found by their ids"));
+    }
+    match first {
+        None => checkup.ok(Check::Records, format!("{rows} task records can be read")),
+        Some(first) => {
+            let found = format!("{unreadable} of {rows} task records cannot be read: {first}");
+            checkup.problem(Check::Records, found, RESTORE);
+        }
+    }
+    Ok(())
+}
+
+async fn look_at_page(db: &Transaction<'_>, page: &[Row], seed: u64, looked: &mut Looked) -> Result<()> {
+    let tasks = page.iter().map(TaskRow::read).collect::<Result<Vec<_>>>()?;
+    let numbers: Vec<i32> =
+        tasks.iter().flat_map(TaskRow::terms).filter_map(|number| i32::try_from(number).ok()).collect();
+    let mut texts = Texts::default();
+    for row in rows(db, "SELECT id, text FROM terms WHERE id = ANY($1)", &[&numbers]).await? {
+        let text: Text<String> = column(&row, 1)?;
+        texts.insert(i64::from(column::<i32>(&row, 0)?), Arc::from(text.0));
+    }
+    for (task, row) in tasks.iter().zip(page) {
+        looked.rows += 1;
+        let hash: i64 = column(row, 9)?;
+        let read = id_text(&task.task_id).and_then(|id| task.record(&texts).map(|_| id));
+        match read {
+            Ok(id) => looked.lost += usize::from(ids::hash(seed, task.brief.project.cast_unsigned(), &id) != hash),
+            Err(error) => {
+                looked.unreadable += 1;
+                looked.first.get_or_insert_with(|| error.to_string());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn look_at_statistics(checkup: &mut Checkup, db: &Transaction<'_>, deep: bool) -> Result<()> {
+    let share = if deep { 100.0 } else { share(db, "rollups").await? };
+    let most = if deep { i64::MAX } else { SAMPLE as i64 };
+    let sql = "SELECT data FROM rollups TABLESAMPLE SYSTEM ($1) LIMIT $2";
+    let (mut looked, mut wrong) = (0, None);
+    for row in rows(db, sql, &[&(share as f32), &most]).await? {
+        looked += 1;
+        if let Err(error) = decode(column(&row, 0)?) {
+            wrong = Some(error);
+        }
+    }
+    match wrong {
+        None => checkup.ok(Check::Statistics, format!("{looked} rows of statistics can be read")),
+        Some(error) => checkup.problem(Check::Statistics, format!("statistics cannot be read: {error}"), RESTORE),
+    }
+    Ok(())
+}
+
+/// No stream stands before the newest of its batches, and every one has an agent.
+async fn look_at_streams(checkup: &mut Checkup, db: &Transaction<'_>) -> Result<()> {
+    let sql = "SELECT count(*), count(*) FILTER (WHERE s.last_seq < (SELECT max(b.seq) FROM batches b WHERE b.stream = s.id)),
+        count(*) FILTER (WHERE NOT EXISTS (SELECT FROM agents a WHERE a.id = s.agent)) FROM streams s";
+    let found = rows(db, sql, &[]).await?;
+    let numbers = found.first().map(|row| Ok([column(row, 0)?, column(row, 1)?, column(row, 2)?])).transpose()?;
+    let [streams, behind, orphans]: [i64; 3] = numbers.unwrap_or_default();
+    if behind == 0 {
+        checkup.ok(Check::Streams, format!("{streams} streams stand where their batches say"));
+    } else {
+        let found = format!("{behind} of {streams} streams stand before a batch of theirs that is stored");
+        checkup.problem(Check::Streams, found, RESTORE);
+    }
+    if orphans == 0 {
+        checkup.ok(Check::References, "streams lead to their agents");
+    } else {
+        checkup.problem(Check::References, format!("{orphans} streams have no agent"), RESTORE);
+    }
+    Ok(())
+}
+
+/// The newest batch was not received in the future.
+async fn look_at_clock(checkup: &mut Checkup, db: &Transaction<'_>, now: Timestamp) -> Result<()> {
+    let found = rows(db, "SELECT received_at FROM batches ORDER BY id DESC LIMIT 1", &[]).await?;
+    let newest = found.first().map(|row| column(row, 0).map(Timestamp)).transpose()?;
+    match newest {
+        Some(newest) if newest > now.plus(CLOCK_TOLERANCE) => {
+            let found = format!("the newest batch was received at {newest}, and now it is {now}");
+            checkup.warning(Check::Clock, found, "correct the clocks of the brains and of this machine");
+        }
+        Some(newest) => checkup.ok(Check::Clock, format!("the newest batch was received at {newest}")),
+        None => checkup.ok(Check::Clock, "no batch was received yet"),
+    }
+    Ok(())
+}
