@@ -7,7 +7,7 @@ VENV := .venv
 
 .PHONY: help
 help: ## Print this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: ## Install what is missing, build, and run everything beside a small shop on Celery; Ctrl-C ends it all
@@ -37,6 +37,25 @@ simulation: ## Run 100,000 seeds of the simulation (SEEDS=<number> for another n
 bench: build ## Load a real brain, verify what it acked, print JSON
 	cargo build --release --locked -p taskplane-bench
 	$(TARGET)/release/taskplane-bench --binary $(TARGET)/release/taskplane $(BENCH_ARGS)
+
+.PHONY: bench-fill
+bench-fill: ## Store 10 million tasks in /tmp/taskplane-bench, to read from (FILL_ARGS="--tasks N --days D --folder F")
+	cargo build --release --locked -p taskplane-bench
+	$(TARGET)/release/taskplane-bench fill $(FILL_ARGS)
+
+.PHONY: bench-reads
+bench-reads: build bench-fill ## Time and verify every reading call on them while events come in (READS_ARGS="--seconds 180")
+	$(TARGET)/release/taskplane-bench reads --binary $(TARGET)/release/taskplane $(READS_ARGS)
+
+.PHONY: bench-connections
+bench-connections: build ## Connect 10,000 idle agents, kill the brain, and let all come back (CONNECTIONS_ARGS="--agents N --heartbeat S")
+	cargo build --release --locked -p taskplane-bench
+	$(TARGET)/release/taskplane-bench connections --binary $(TARGET)/release/taskplane $(CONNECTIONS_ARGS)
+
+.PHONY: bench-live
+bench-live: build ## Open 200 dashboards at 5,000 events a second; some of them do not read (LIVE_ARGS="--dashboards N --rate N")
+	cargo build --release --locked -p taskplane-bench
+	$(TARGET)/release/taskplane-bench live --binary $(TARGET)/release/taskplane $(LIVE_ARGS)
 
 .PHONY: fuzz
 fuzz: ## Fuzz everything that reads foreign bytes, FUZZ_SECONDS (60) a target

@@ -1,6 +1,6 @@
 //! A real brain in a process of its own, and what it uses.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -57,8 +57,17 @@ impl BrainProcess {
     /// Starts a brain on a free port and waits until it is ready.
     pub(crate) async fn start(binary: &Path, store: &BrainStore) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        Self::start_on(port, binary, store).await
+    }
+
+    /// Starts a brain where another one was, and waits until it is ready.
+    pub(crate) async fn start_on(port: u16, binary: &Path, store: &BrainStore) -> Result<Self> {
         let mut command = Command::new(binary);
         store.tell(command.args(["brain", "--listen", &format!("127.0.0.1:{port}")]));
+        if std::env::var_os("TASKPLANE_LOG").is_none() {
+            // Thousands of agents that connect would hide what went wrong.
+            command.env("TASKPLANE_LOG", "warn");
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -75,6 +84,14 @@ impl BrainProcess {
             ensure!(Instant::now() < until, "the brain was not ready within 30 s");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     pub(crate) fn api_url(&self) -> String {

@@ -105,9 +105,9 @@ fn pause_between_batches(plan: &Plan) -> Duration {
     }
 }
 
-type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+pub(crate) type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
-async fn ack(socket: &mut Socket) -> Result<u64> {
+pub(crate) async fn ack(socket: &mut Socket) -> Result<u64> {
     #[derive(serde::Deserialize)]
     struct Ack {
         seq: u64,

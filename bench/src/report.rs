@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::Options;
 use crate::brain_process::Usage;
+use crate::ingest::Options;
 use crate::load::Load;
 use crate::verify::Verified;
 
@@ -57,19 +57,20 @@ impl<'a> Report<'a> {
             verified,
         }
     }
-
-    #[expect(clippy::print_stdout, reason = "the report is this program's output")]
-    pub(crate) fn print(&self) -> Result<()> {
-        println!("{}", serde_json::to_string_pretty(self)?);
-        Ok(())
-    }
 }
 
-fn quantile_ms(sorted: &[Duration], q: f64) -> f64 {
+/// Prints a report.
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+pub(crate) fn print(report: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(report)?);
+    Ok(())
+}
+
+pub(crate) fn quantile_ms(sorted: &[Duration], q: f64) -> f64 {
     let at = (q * sorted.len().saturating_sub(1) as f64).round() as usize;
     sorted.get(at).map_or(0.0, |d| d.as_secs_f64() * 1000.0)
 }
 
-fn round(value: f64) -> f64 {
+pub(crate) fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
