@@ -9,10 +9,13 @@ mod dice;
 mod disk;
 mod faulty_disk;
 mod feed;
+mod firewall;
 mod flood;
 mod pipeline;
 mod pressure;
 mod process;
+mod replicas;
+mod scripted_agent;
 mod stack;
 
 pub use accounting::{Account, account, all_tasks, check_agents, statistics, stored_events};
@@ -23,10 +26,13 @@ pub use dice::Dice;
 pub use disk::SmallDisk;
 pub use faulty_disk::FaultyDisk;
 pub use feed::{Epoch, Feed, captured};
+pub use firewall::Firewall;
 pub use flood::{Flood, FloodPlan};
 pub use pipeline::{Ground, Pipeline, PipelineOptions, Site};
 pub use pressure::{pause, peak_memory, resume};
 pub use process::{Process, binary, repository, run_binary};
+pub use replicas::{FedAgent, Replica, Replicas};
+pub use scripted_agent::ScriptedAgent;
 pub use stack::{Stack, StackOptions};
 pub use taskplane_testkit::{Network, free_port};
 

@@ -332,7 +332,8 @@ async fn secret(site: &Site, store: &BrainStore, args: &[&str]) -> Result<String
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-fn redis(port: u16, folder: &Path) -> Result<Process> {
+/// Starts a Redis that keeps nothing.
+pub(crate) fn redis(port: u16, folder: &Path) -> Result<Process> {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
     command.arg("--dir").arg(folder);
