@@ -47,6 +47,14 @@ bench-fill: ## Store 10 million tasks in /tmp/taskplane-bench, to read from (FIL
 bench-reads: build bench-fill ## Time and verify every reading call on them while events come in (READS_ARGS="--seconds 180")
 	$(TARGET)/release/taskplane-bench reads --binary $(TARGET)/release/taskplane $(READS_ARGS)
 
+.PHONY: bench-retention
+bench-retention: build bench-fill ## Drop the oldest of a copy of them while events come in (RETENTION_ARGS="--drop N --rate N")
+	$(TARGET)/release/taskplane-bench retention --binary $(TARGET)/release/taskplane $(RETENTION_ARGS)
+
+.PHONY: bench-backup
+bench-backup: build bench-fill ## Back a copy of them up while events come in (BACKUP_ARGS="--rate N")
+	$(TARGET)/release/taskplane-bench backup --binary $(TARGET)/release/taskplane $(BACKUP_ARGS)
+
 .PHONY: bench-connections
 bench-connections: build ## Connect 10,000 idle agents, kill the brain, and let all come back (CONNECTIONS_ARGS="--agents N --heartbeat S")
 	cargo build --release --locked -p taskplane-bench

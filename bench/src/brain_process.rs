@@ -40,6 +40,7 @@ impl BrainStore {
 pub(crate) struct BrainProcess {
     child: Child,
     port: u16,
+    spawned: Instant,
 }
 
 /// What a process has used.
@@ -56,25 +57,35 @@ pub(crate) struct Usage {
 impl BrainProcess {
     /// Starts a brain on a free port and waits until it is ready.
     pub(crate) async fn start(binary: &Path, store: &BrainStore) -> Result<Self> {
+        Self::start_with(binary, store, &[]).await
+    }
+
+    /// Starts a brain that is told `args` besides, on a free port, and waits until it is ready.
+    pub(crate) async fn start_with(binary: &Path, store: &BrainStore, args: &[String]) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        Self::start_on(port, binary, store).await
+        Self::spawn(port, binary, store, args).await
     }
 
     /// Starts a brain where another one was, and waits until it is ready.
     pub(crate) async fn start_on(port: u16, binary: &Path, store: &BrainStore) -> Result<Self> {
+        Self::spawn(port, binary, store, &[]).await
+    }
+
+    async fn spawn(port: u16, binary: &Path, store: &BrainStore, args: &[String]) -> Result<Self> {
         let mut command = Command::new(binary);
-        store.tell(command.args(["brain", "--listen", &format!("127.0.0.1:{port}")]));
+        store.tell(command.args(["brain", "--listen", &format!("127.0.0.1:{port}")]).args(args));
         if std::env::var_os("TASKPLANE_LOG").is_none() {
             // Thousands of agents that connect would hide what went wrong.
             command.env("TASKPLANE_LOG", "warn");
         }
+        let spawned = Instant::now();
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("starting {} (build it with `make build`)", binary.display()))?;
-        let brain = Self { child, port };
+        let brain = Self { child, port, spawned };
         let until = Instant::now() + Duration::from_secs(30);
         loop {
             let ready = reqwest::get(format!("{}/readyz", brain.api_url())).await;
@@ -84,6 +95,11 @@ impl BrainProcess {
             ensure!(Instant::now() < until, "the brain was not ready within 30 s");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// When its process was started.
+    pub(crate) fn spawned(&self) -> Instant {
+        self.spawned
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -52,6 +52,9 @@ pub(crate) struct Options {
     /// Seconds within which the agents connect at first.
     #[arg(long, default_value_t = 10)]
     ramp: u64,
+    /// KiB of a batch beside its events: what a brain keeps of a large one would be kept for each agent.
+    #[arg(long, default_value_t = 0)]
+    batch_kib: usize,
     /// Do not kill the brain.
     #[arg(long)]
     no_storm: bool,
@@ -113,6 +116,7 @@ struct Verified {
 pub(crate) async fn run(options: &Options) -> Result<()> {
     ensure!((1..=60_000).contains(&options.agents), "--agents must be from 1 to 60000");
     ensure!((1..=80).contains(&options.heartbeat), "--heartbeat must be from 1 to 80 seconds");
+    ensure!(options.batch_kib <= 900, "--batch-kib must be at most 900");
     ensure!(options.seconds >= options.heartbeat, "--seconds must be at least --heartbeat");
     open_files::raise_for(options.agents)?;
     let (binary, fresh) = (&options.target.binary, options.target.fresh_store()?);
@@ -132,6 +136,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         brain: brain.address(),
         token,
         heartbeat: Duration::from_secs(options.heartbeat),
+        batch_bytes: options.batch_kib << 10,
         sources,
         tally: Arc::clone(&tally),
     });

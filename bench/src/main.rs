@@ -1,5 +1,6 @@
 //! Measures a real brain process from outside, verifies what it claims, and prints JSON. One file per measurement.
 
+mod backup;
 mod brain_process;
 mod connections;
 mod fill;
@@ -9,6 +10,8 @@ mod load;
 mod open_files;
 mod reads;
 mod report;
+mod retention;
+mod steady;
 mod target;
 mod verify;
 mod workload;
@@ -38,6 +41,10 @@ enum Measure {
     Fill(fill::Options),
     /// Read everything that can be read of a store that was filled, while events come in.
     Reads(reads::Options),
+    /// Drop the oldest of the tasks of a store that was filled, while events come in.
+    Retention(retention::Options),
+    /// Back up a store that was filled, while events come in.
+    Backup(backup::Options),
 }
 
 #[tokio::main]
@@ -49,5 +56,7 @@ async fn main() -> Result<()> {
         Measure::Live(options) => live::run(&options).await,
         Measure::Fill(options) => fill::run(&options).await,
         Measure::Reads(options) => reads::run(&options).await,
+        Measure::Retention(options) => retention::run(&options).await,
+        Measure::Backup(options) => backup::run(&options).await,
     }
 }

@@ -1,11 +1,13 @@
 //! Which binary is measured, and where its data is.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::brain_process::BrainStore;
+use crate::fill::manifest::Manifest;
 
 /// What every measurement of a brain is told.
 #[derive(Debug, Args)]
@@ -41,4 +43,33 @@ impl Target {
         };
         Ok(FreshStore { store, _folder: folder })
     }
+
+    /// A copy of the store that `fill` has made in the folder `filled`, and what is known of it. A database is not copied: what is
+    /// done is done to itself.
+    pub(crate) fn copy_of(&self, filled: &Path) -> Result<(FreshStore, Manifest)> {
+        let shown = filled.display();
+        let manifest = Manifest::read(filled)?;
+        let manifest = manifest.with_context(|| format!("{shown} has no fill.json; run `fill` first"))?;
+        let fresh = self.fresh_store()?;
+        if let BrainStore::Folder(folder) = &fresh.store {
+            let from = filled.join("data");
+            copy(&from, folder).with_context(|| format!("copying {} to {}", from.display(), folder.display()))?;
+        }
+        Ok((fresh, manifest))
+    }
+}
+
+/// Copies the files of a folder, and waits until they are on disk: else the disk would still be writing them when the brain is
+/// measured.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            let copy = to.join(entry.file_name());
+            fs::copy(entry.path(), &copy)?;
+            File::open(&copy)?.sync_all()?;
+        }
+    }
+    Ok(())
 }

@@ -65,7 +65,12 @@ impl Workload {
         workload
     }
 
-    /// The text of batch `seq`, and an id of a task all of whose events are in it.
+    /// How many batches after that of its first event the last event of a task comes at the latest.
+    pub(crate) fn batches_of_a_task(&self) -> u64 {
+        RING.div_ceil(self.slots.len() / 4) as u64
+    }
+
+    /// The text of batch `seq`, and an id of a task whose first event is in it.
     pub(crate) fn batch(&mut self, seq: u64) -> (String, String) {
         let mut sample = [b'0'; ID_BYTES];
         let digits = format!("{seq:>SEQ_DIGITS$}");

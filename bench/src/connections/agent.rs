@@ -31,6 +31,8 @@ pub(super) struct Fleet {
     pub(super) brain: SocketAddr,
     pub(super) token: String,
     pub(super) heartbeat: Duration,
+    /// Bytes of a batch beside its events.
+    pub(super) batch_bytes: usize,
     pub(super) sources: Sources,
     pub(super) tally: Arc<Tally>,
 }
@@ -146,7 +148,7 @@ impl Agent {
         }
         self.take_ack(welcome);
         for seq in self.acked + 1..=self.sealed {
-            socket.send(Message::text(batch(self.number, seq))).await?;
+            socket.send(Message::text(batch(self.number, seq, self.fleet.batch_bytes))).await?;
         }
         Ok(())
     }
@@ -171,7 +173,7 @@ impl Agent {
                 _ = self.orders.changed() => self.plan(),
                 () = at(self.seal_at) => {
                     self.seal();
-                    socket.send(Message::text(batch(self.number, self.sealed))).await?;
+                    socket.send(Message::text(batch(self.number, self.sealed, self.fleet.batch_bytes))).await?;
                 }
                 () = tokio::time::sleep_until(silent_at) => bail!("nothing was heard for 60 s"),
             }
@@ -288,16 +290,17 @@ fn heartbeat() -> String {
 }
 
 /// The four events of one task. The same number gives the same text, however often it is asked for: a sealed batch does not
-/// change.
-fn batch(number: usize, seq: u64) -> String {
+/// change. A field that no brain knows makes it `bytes` long or longer.
+fn batch(number: usize, seq: u64, bytes: usize) -> String {
     let ts = Timestamp(first_ts() + i64::try_from(number).unwrap_or(0));
     let event = |kind: &str, rest: &str| {
         format!(
             r#"{{"event_type":"{kind}","ts":"{ts}","engine":"celery","task_id":"{seq:08x}-{number:024x}","name":"orders.confirm","hostname":"web-{number:05}"{rest}}}"#
         )
     };
+    let padding = " ".repeat(bytes);
     format!(
-        r#"{{"type":"event_batch","seq":{seq},"events":[{},{},{},{}]}}"#,
+        r#"{{"type":"event_batch","padding":"{padding}","seq":{seq},"events":[{},{},{},{}]}}"#,
         event("task_sent", r#","queue":"default","args_redacted":[1,"<email>"]"#),
         event("task_received", r#","worker":"celery@w""#),
         event("task_started", r#","worker":"celery@w""#),

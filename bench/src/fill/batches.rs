@@ -230,6 +230,11 @@ fn order_number(number: u64) -> String {
     format!("ORD-{:09}", number * 7 + 3)
 }
 
+/// The number of the task that has this order number.
+pub(super) fn number_of(order: &str) -> Option<u64> {
+    Some(order.strip_prefix("ORD-")?.parse::<u64>().ok()?.checked_sub(3)? / 7)
+}
+
 fn arguments(text: &mut String, task: &Task) -> Result<()> {
     let number = task.number;
     let customer = number.wrapping_mul(2_654_435_761) % 400_000;

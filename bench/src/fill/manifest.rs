@@ -7,6 +7,9 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use taskplane_model::{TaskState, Timestamp};
 
+use super::batches::number_of;
+use super::plan::Span;
+
 /// Name of the file.
 const FILE: &str = "fill.json";
 
@@ -106,6 +109,15 @@ impl Manifest {
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         let file = folder.join(FILE);
         std::fs::write(&file, serde_json::to_vec(self)?).with_context(|| format!("writing {}", file.display()))
+    }
+}
+
+impl Sample {
+    /// About when it was sent, in microseconds since the epoch; `None` when its order number is not one of ours.
+    pub(crate) fn sent_at(&self, manifest: &Manifest) -> Option<i64> {
+        let &Manifest { seed, tasks_asked: tasks, from, until, .. } = manifest;
+        let span = Span { seed, tasks, agent: 0, agents: 1, from, until };
+        number_of(&self.order).map(|number| span.at(number))
     }
 }
 

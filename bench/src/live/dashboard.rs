@@ -100,20 +100,30 @@ pub(super) async fn read(
     }
 }
 
-/// Reads what has piled up, and whether it says that everything must be fetched again.
-pub(super) async fn is_told_to_fetch_again(mut stream: TcpStream, within: Duration) -> Result<bool> {
-    let found = timeout(within, async {
-        let (mut finder, mut buffer, mut found) = (Finder::default(), vec![0; READ], false);
-        while !found {
-            let read = stream.read(&mut buffer).await?;
-            if read == 0 {
-                break;
-            }
-            finder.take(&buffer[..read], |one| found |= matches!(one, Found::Resync));
+/// What a dashboard finds that did not read, once it does.
+#[derive(Default)]
+pub(super) struct Stuck {
+    /// It was told to fetch everything again, or the brain had closed the stream: it was found out.
+    pub(super) is_found_out: bool,
+    /// Bytes that were kept for it until then.
+    pub(super) held: usize,
+}
+
+/// Reads what has piled up for a dashboard that did not read.
+pub(super) async fn read_at_last(mut stream: TcpStream, within: Duration) -> Stuck {
+    let mut stuck = Stuck::default();
+    let reading = async {
+        let (mut finder, mut buffer) = (Finder::default(), vec![0; READ]);
+        while !stuck.is_found_out {
+            // A stream that was closed because nobody read it ends with a reset.
+            let read = stream.read(&mut buffer).await.unwrap_or(0);
+            stuck.held += read;
+            stuck.is_found_out = read == 0;
+            finder.take(&buffer[..read], |one| stuck.is_found_out |= matches!(one, Found::Resync));
         }
-        Ok::<_, std::io::Error>(found)
-    });
-    Ok(found.await.unwrap_or(Ok(false))?)
+    };
+    let _ = timeout(within, reading).await;
+    stuck
 }
 
 enum Found {

@@ -1,5 +1,6 @@
 //! What the parts of a running brain share.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use taskplane_store::{Store, StoreError};
@@ -45,9 +46,14 @@ pub struct StartOptions {
     pub replica: ReplicaName,
 }
 
-/// Everything that handlers need. Cheap to clone.
+/// Everything that handlers and connections need: one pointer to its [`Parts`].
 #[derive(Clone)]
 pub struct Brain {
+    parts: Arc<Parts>,
+}
+
+/// What a brain is made of.
+pub struct Parts {
     /// Durable state.
     pub store: Arc<dyn Store>,
     /// The live stream.
@@ -78,6 +84,14 @@ pub struct Brain {
     pub retention: Retention,
     /// Background tasks, to wait for when stopping.
     pub tasks: TaskTracker,
+}
+
+impl Deref for Brain {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 impl Brain {
@@ -116,7 +130,7 @@ impl Brain {
         let options =
             IngestOptions { memory: limits.ingest_memory, patience: limits.store_patience, stop: stop.clone() };
         let ingest = Ingest::start(Arc::clone(&store), live.clone(), Arc::clone(&metrics), &tasks, options);
-        let brain = Self {
+        let parts = Parts {
             store,
             live,
             commands,
@@ -133,6 +147,7 @@ impl Brain {
             retention,
             tasks,
         };
+        let brain = Self { parts: Arc::new(parts) };
         duties::start(&brain);
         Ok(brain)
     }

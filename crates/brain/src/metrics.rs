@@ -17,6 +17,8 @@ pub struct Metrics {
     pub longpoll_sessions: Gauge,
     /// Long-polls that wait for something to answer.
     pub longpoll_waiting: Gauge,
+    /// Long-polls of sessions of other brains, by what became of passing them on.
+    pub longpolls_forwarded: Family<ForwardLabels, Counter>,
     /// Handshakes refused, by reason.
     pub handshakes_refused: Family<RefusalLabels, Counter>,
     /// Batches by what became of them.
@@ -43,6 +45,8 @@ pub struct Metrics {
     pub storage_bytes: Family<StorageLabels, Gauge>,
     /// Rows dropped because they were older, or more, than is to be kept.
     pub dropped: Family<DroppedLabels, Counter>,
+    /// 1 while a round of dropping is at work.
+    pub retention_at_work: Gauge,
 }
 
 /// Label of [`Metrics::storage_bytes`].
@@ -120,6 +124,26 @@ pub enum BatchVerdict {
     Conflict,
 }
 
+/// Label of [`Metrics::longpolls_forwarded`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ForwardLabels {
+    /// What became of it.
+    pub outcome: Forwarded,
+}
+
+/// What became of a long-poll that was to be passed on to the brain that has its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Forwarded {
+    /// That brain answered.
+    Answered,
+    /// That brain could not be reached, or did not answer.
+    Unreachable,
+    /// The agent broke off, or sent too much.
+    Broken,
+    /// Too many were being passed on at once.
+    NoRoom,
+}
+
 /// Label of [`Metrics::handshakes_refused`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RefusalLabels {
@@ -150,6 +174,7 @@ impl Metrics {
             connections: Gauge::default(),
             longpoll_sessions: Gauge::default(),
             longpoll_waiting: Gauge::default(),
+            longpolls_forwarded: Family::default(),
             handshakes_refused: Family::default(),
             batches: Family::default(),
             events: Counter::default(),
@@ -163,11 +188,14 @@ impl Metrics {
             store_trouble: Gauge::default(),
             storage_bytes: Family::default(),
             dropped: Family::default(),
+            retention_at_work: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("agent_connections", "Agent connections now", metrics.connections.clone());
         registry.register("agent_longpoll_sessions", "Long-poll sessions now", metrics.longpoll_sessions.clone());
         registry.register("agent_longpolls_waiting", "Long-polls that wait now", metrics.longpoll_waiting.clone());
+        let forwarded = metrics.longpolls_forwarded.clone();
+        registry.register("agent_longpolls_forwarded", "Long-polls passed on to another brain", forwarded);
         registry.register("agent_handshakes_refused", "Handshakes refused", metrics.handshakes_refused.clone());
         registry.register("ingest_batches", "Batches by what became of them", metrics.batches.clone());
         registry.register("ingest_events", "Events acked", metrics.events.clone());
@@ -186,6 +214,8 @@ impl Metrics {
         registry.register("store_trouble", "1 while the store cannot be written", metrics.store_trouble.clone());
         registry.register("storage_bytes", "Bytes of the database", metrics.storage_bytes.clone());
         registry.register("retention_dropped", "Rows dropped, as too old or too many", metrics.dropped.clone());
+        let at_work = metrics.retention_at_work.clone();
+        registry.register("retention_at_work", "1 while what is too old or too much is dropped", at_work);
         Self { registry, ..metrics }
     }
 

@@ -4,6 +4,7 @@ mod accept;
 mod agent_certificate;
 mod forwarded;
 mod open_files;
+mod read_ahead;
 mod tls;
 
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub fn routes(brain: Brain) -> Router {
         .merge(api::router(brain.clone()))
         .fallback_service(dashboard::router(brain.public_url.clone()));
     let router = dashboard::with_security_headers(router, &brain.public_url);
-    let public_url = brain.public_url;
+    let public_url = brain.public_url.clone();
     let below = ServiceBuilder::new().map_request(move |request| without_base(request, &public_url)).service(router);
     Router::new().fallback_service(below)
 }

@@ -64,11 +64,16 @@ pub(crate) fn printable(text: &str) -> String {
         match char {
             '\n' => plain.push('\n'),
             '\t' => plain.push_str("    "),
-            char if char.is_control() => plain.extend(char.escape_default()),
+            char if char.is_control() || rearranges(char) => plain.extend(char.escape_unicode()),
             char => plain.push(char),
         }
     }
     plain
+}
+
+/// True for what changes the direction or place of the characters around it, so that a text reads as another one.
+fn rearranges(char: char) -> bool {
+    matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -77,7 +82,8 @@ mod tests {
 
     #[test]
     fn what_comes_from_elsewhere_cannot_steer_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\r\u{9b}c\n\td"), "a\\u{1b}[2Jb\\r\\u{9b}c\n    d");
+        assert_eq!(printable("a\u{1b}[2Jb\r\u{9b}c\n\td"), "a\\u{1b}[2Jb\\u{d}\\u{9b}c\n    d");
+        assert_eq!(printable("pay\u{202e}elbatnuocca"), "pay\\u{202e}elbatnuocca");
         assert_eq!(printable("Zürich ✓"), "Zürich ✓");
     }
 }

@@ -9,6 +9,7 @@ use taskplane_store_postgres::PostgresStore;
 use taskplane_store_sqlite::{Claim, SqliteStore};
 
 use crate::arguments::StoreOptions;
+use crate::output::note;
 use crate::wrong_usage::WrongUsage;
 
 /// Where the embedded database is, unless something else is said.
@@ -48,6 +49,22 @@ impl Place {
             Self::Folder(folder) => Arc::new(SqliteStore::open(folder)?),
             Self::Database(url) => Arc::new(PostgresStore::connect(url).await?),
         })
+    }
+
+    /// The same for a command that is mostly given to a brain that is there already: says so where it makes a new store.
+    ///
+    /// # Errors
+    /// When it cannot be opened; the text says what to do.
+    pub(crate) async fn open_for_a_brain(&self) -> Result<Arc<dyn Store>> {
+        if let Self::Folder(folder) = self
+            && !SqliteStore::exists(folder)
+        {
+            note(&format!(
+                "there was no brain's data in {0}: it is made now. Start the brain with --data-dir {0}",
+                folder.display()
+            ));
+        }
+        self.open().await
     }
 
     /// Makes sure that a folder has one brain at a time. A database may have several.

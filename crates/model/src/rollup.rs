@@ -3,10 +3,14 @@
 //! The contribution is a pure function of the record. When a record changes, the statistics change by the new contribution
 //! minus the old one, so replays, duplicates and late facts leave them exact.
 
-use minicbor::{Decode, Encode};
+use minicbor::decode::Error;
+use minicbor::{Decode, Decoder, Encode};
 
-use crate::sketch::Sketch;
+use crate::sketch::{Sketch, SketchSum};
 use crate::{TaskEventKind, TaskRecord};
+
+/// Fields of statistics as they are written.
+const FIELDS: u64 = 8;
 
 /// The statistics of one minute, task type and queue; also the change to them, hence signed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -50,9 +54,62 @@ impl Rollup {
         self.wait.merge(&other.wait);
     }
 
+    /// Adds statistics as they are written: what decoding and merging them does, without a copy in between. After an error
+    /// this is of no use any more.
+    ///
+    /// # Errors
+    /// When the bytes make no sense.
+    pub fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let mut decoder = Decoder::new(bytes);
+        let fields = self.merge_counts(&mut decoder)?;
+        self.runtime.merge_encoded(&mut decoder)?;
+        self.wait.merge_encoded(&mut decoder)?;
+        (FIELDS..fields).try_for_each(|_| decoder.skip())
+    }
+
+    /// Reads what comes before the sketches; returns how many fields there are in all.
+    fn merge_counts(&mut self, decoder: &mut Decoder<'_>) -> Result<u64, Error> {
+        let fields = decoder.array()?.filter(|fields| *fields >= FIELDS);
+        let fields = fields.ok_or_else(|| Error::message("statistics with too few fields"))?;
+        let Self { sent, started, succeeded, failed, retried, revoked, runtime: _, wait: _ } = self;
+        for count in [sent, started, succeeded, failed, retried, revoked] {
+            *count += decoder.i64()?;
+        }
+        Ok(fields)
+    }
+
     /// True when nothing would change by adding it.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// Many statistics, as they are written, on their way into one.
+#[derive(Clone, Debug, Default)]
+pub struct RollupSum {
+    counts: Rollup,
+    runtime: SketchSum,
+    wait: SketchSum,
+}
+
+impl RollupSum {
+    /// Adds statistics as they are written. After an error this is of no use any more.
+    ///
+    /// # Errors
+    /// When the bytes make no sense.
+    pub fn add_encoded(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let mut decoder = Decoder::new(bytes);
+        let fields = self.counts.merge_counts(&mut decoder)?;
+        self.runtime.add_encoded(&mut decoder)?;
+        self.wait.add_encoded(&mut decoder)?;
+        (FIELDS..fields).try_for_each(|_| decoder.skip())
+    }
+
+    /// What they add up to.
+    pub fn into_rollup(mut self) -> Rollup {
+        self.counts.runtime.take(&mut self.runtime);
+        self.counts.wait.take(&mut self.wait);
+        self.counts
     }
 }
 
@@ -117,6 +174,28 @@ mod tests {
         assert_eq!((minutes[&0].sent, minutes[&0].started, minutes[&0].succeeded), (1, 1, 0));
         assert_eq!((minutes[&1].succeeded, minutes[&1].runtime.count()), (1, 1));
         assert_eq!(minutes[&0].wait.count(), 1);
+    }
+
+    #[test]
+    fn merging_as_written_is_merging() {
+        let mut one = Rollup { sent: 3, started: -2, revoked: 1, ..Rollup::default() };
+        one.runtime.add(1_000, 2);
+        one.runtime.add(9_000, 1);
+        let mut other = Rollup { sent: 300, succeeded: 7, failed: 1, retried: 4, ..Rollup::default() };
+        other.runtime.add(1_000, -2);
+        other.wait.add(50, 1_000);
+        let mut merged = one.clone();
+        merged.merge(&other);
+        let bytes = minicbor::to_vec(&other).expect("is written");
+        let mut as_written = one.clone();
+        as_written.merge_encoded(&bytes).expect("is read");
+        assert_eq!(as_written, merged);
+        let mut sum = RollupSum::default();
+        for rollup in [&one, &other] {
+            sum.add_encoded(&minicbor::to_vec(rollup).expect("is written")).expect("is read");
+        }
+        assert_eq!(sum.into_rollup(), merged);
+        assert!(one.merge_encoded(&bytes[..bytes.len() - 1]).is_err());
     }
 
     #[test]

@@ -6,7 +6,9 @@
 
 use std::cmp::Ordering;
 
-use minicbor::{Decode, Encode};
+use minicbor::data::Type;
+use minicbor::decode::Error;
+use minicbor::{Decode, Decoder, Encode};
 
 /// Relative error of a quantile.
 const ALPHA: f64 = 0.01;
@@ -47,6 +49,47 @@ impl Sketch {
         merged.extend(mine);
         merged.extend(theirs);
         self.buckets = merged;
+    }
+
+    /// Adds a sketch as it is written, without a copy of it.
+    pub(crate) fn merge_encoded(&mut self, decoder: &mut Decoder<'_>) -> Result<(), Error> {
+        let start = decoder.position();
+        let is_packed = decoder.array()? == Some(1) && decoder.datatype()? == Type::Bytes;
+        if is_packed {
+            return self.merge_packed(decoder.bytes()?);
+        }
+        decoder.set_position(start);
+        self.merge(&decoder.decode()?);
+        Ok(())
+    }
+
+    fn merge_packed(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let (mut at, mut comes_to_nothing) = (0, false);
+        let mut unknown = Vec::new();
+        packed::each(bytes, |bucket, count| match self.find(at, bucket) {
+            Some(found) => {
+                let mine = &mut self.buckets[found].1;
+                *mine += count;
+                comes_to_nothing |= *mine == 0;
+                at = found;
+            }
+            None => unknown.push((bucket, count)),
+        })?;
+        if comes_to_nothing {
+            self.buckets.retain(|(_, count)| *count != 0);
+        }
+        if !unknown.is_empty() {
+            self.merge(&Self { buckets: unknown });
+        }
+        Ok(())
+    }
+
+    /// Adds what `sum` has added up, and empties it.
+    pub(crate) fn take(&mut self, sum: &mut SketchSum) {
+        let counts = std::mem::take(&mut sum.counts).into_iter().zip(0..);
+        let buckets = counts.filter(|(count, _)| *count != 0).map(|(count, bucket)| (bucket, count)).collect();
+        self.merge(&Self { buckets });
+        self.merge(&std::mem::take(&mut sum.others));
     }
 
     /// How many durations it holds.
@@ -128,6 +171,38 @@ impl Sketch {
     }
 }
 
+/// Many sketches, as they are written, on their way into one: a place for each bucket, so that none has to be looked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SketchSum {
+    counts: Vec<i64>,
+    /// What has no place.
+    others: Sketch,
+}
+
+/// Buckets that have a place; the last one holds more than a century.
+const PLACES: usize = 2_304;
+
+impl SketchSum {
+    /// Adds a sketch as it is written.
+    pub(crate) fn add_encoded(&mut self, decoder: &mut Decoder<'_>) -> Result<(), Error> {
+        let start = decoder.position();
+        if decoder.array()? != Some(1) || decoder.datatype()? != Type::Bytes {
+            decoder.set_position(start);
+            self.others.merge(&decoder.decode()?);
+            return Ok(());
+        }
+        let Self { counts, others } = self;
+        packed::each(decoder.bytes()?, |bucket, count| match usize::try_from(bucket) {
+            Ok(at) if at < counts.len() => counts[at] += count,
+            Ok(at) if at < PLACES => {
+                counts.resize((at + 1).next_multiple_of(128), 0);
+                counts[at] += count;
+            }
+            _ => others.add_to_bucket(bucket, count),
+        })
+    }
+}
+
 /// Buckets as they are written: a byte string of pairs, each the distance from the bucket before it (the first from 0) and the
 /// count. Numbers are zigzag-coded, seven bits a byte, the last byte without the high bit. Once it was a CBOR map.
 mod packed {
@@ -152,22 +227,36 @@ mod packed {
     }
 
     pub(super) fn decode<C>(decoder: &mut Decoder<'_>, _context: &mut C) -> Result<Vec<(i32, i64)>, Error> {
-        let buckets = match decoder.datatype()? {
-            Type::Map | Type::MapIndef => decoder.map_iter()?.collect::<Result<_, _>>()?,
-            _ => unpacked(decoder.bytes()?).ok_or_else(|| Error::message("buckets are cut"))?,
-        };
+        if !matches!(decoder.datatype()?, Type::Map | Type::MapIndef) {
+            let bytes = decoder.bytes()?;
+            let mut buckets = Vec::with_capacity(bytes.len() / 2);
+            each(bytes, |bucket, count| buckets.push((bucket, count)))?;
+            return Ok(buckets);
+        }
+        let buckets = decoder.map_iter()?.collect::<Result<Vec<_>, _>>()?;
         let is_sorted = buckets.is_sorted_by(|(bucket, _): &(i32, i64), (next, _)| bucket < next);
-        if is_sorted { Ok(buckets) } else { Err(Error::message("buckets are out of order")) }
+        if is_sorted { Ok(buckets) } else { Err(out_of_order()) }
     }
 
-    fn unpacked(mut bytes: &[u8]) -> Option<Vec<(i32, i64)>> {
-        let mut buckets = Vec::with_capacity(bytes.len() / 2);
-        let mut last = 0i64;
+    /// Says the buckets of a byte string, ascending, until they make no sense.
+    pub(super) fn each(mut bytes: &[u8], mut say: impl FnMut(i32, i64)) -> Result<(), Error> {
+        let cut = || Error::message("buckets are cut");
+        let mut last = None;
         while !bytes.is_empty() {
-            last = last.checked_add(take(&mut bytes)?)?;
-            buckets.push((i32::try_from(last).ok()?, take(&mut bytes)?));
+            let distance = take(&mut bytes).ok_or_else(cut)?;
+            if last.is_some() && distance <= 0 {
+                return Err(out_of_order());
+            }
+            let bucket = last.unwrap_or(0i64).checked_add(distance).ok_or_else(cut)?;
+            let number = i32::try_from(bucket).map_err(|_| cut())?;
+            say(number, take(&mut bytes).ok_or_else(cut)?);
+            last = Some(bucket);
         }
-        Some(buckets)
+        Ok(())
+    }
+
+    fn out_of_order() -> Error {
+        Error::message("buckets are out of order")
     }
 
     fn put(number: i64, bytes: &mut Vec<u8>) {
@@ -180,6 +269,11 @@ mod packed {
     }
 
     fn take(bytes: &mut &[u8]) -> Option<i64> {
+        // Nearly every number is one byte.
+        if let Some((byte @ ..0x80, rest)) = bytes.split_first() {
+            *bytes = rest;
+            return Some(i64::from(byte >> 1) ^ -i64::from(byte & 1));
+        }
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let (byte, rest) = bytes.split_first()?;
@@ -247,9 +341,20 @@ mod tests {
             };
             let mut merged = of(&mine);
             merged.merge(&of(&theirs));
-            prop_assert_eq!(&merged, &of(&[mine, theirs].concat()));
+            prop_assert_eq!(&merged, &of(&[mine.clone(), theirs.clone()].concat()));
             let bytes = minicbor::to_vec(&merged).expect("is written");
-            prop_assert_eq!(minicbor::decode::<Sketch>(&bytes).expect("is read"), merged);
+            prop_assert_eq!(minicbor::decode::<Sketch>(&bytes).expect("is read"), merged.clone());
+            let mut as_written = of(&mine);
+            let bytes = minicbor::to_vec(of(&theirs)).expect("is written");
+            as_written.merge_encoded(&mut Decoder::new(&bytes)).expect("is read");
+            prop_assert_eq!(&as_written, &merged);
+            let (mut sum, mut summed) = (SketchSum::default(), Sketch::default());
+            for sketch in [of(&mine), of(&theirs)] {
+                let bytes = minicbor::to_vec(sketch).expect("is written");
+                sum.add_encoded(&mut Decoder::new(&bytes)).expect("is read");
+            }
+            summed.take(&mut sum);
+            prop_assert_eq!(summed, merged);
         }
     }
     #[test]
@@ -259,6 +364,13 @@ mod tests {
         let map = std::collections::BTreeMap::from([(i32::MIN, 1i64), (0, 2), (55, 1)]);
         let bytes = minicbor::to_vec((map,)).expect("is written");
         assert_eq!(minicbor::decode::<Sketch>(&bytes).expect("is read"), sketch);
+        let mut merged = Sketch::default();
+        merged.merge_encoded(&mut Decoder::new(&bytes)).expect("is read");
+        assert_eq!(merged, sketch);
+        let (mut sum, mut summed) = (SketchSum::default(), Sketch::default());
+        sum.add_encoded(&mut Decoder::new(&bytes)).expect("is read");
+        summed.take(&mut sum);
+        assert_eq!(summed, sketch);
     }
 
     #[test]
@@ -266,6 +378,7 @@ mod tests {
         for bytes in [&[0x80][..], &[2], &[2, 2, 0, 2], &[2, 2, 1, 2], &[0xff; 12]] {
             let bytes = minicbor::to_vec((minicbor::bytes::ByteVec::from(bytes.to_vec()),)).expect("is written");
             assert!(minicbor::decode::<Sketch>(&bytes).is_err(), "{bytes:?}");
+            assert!(Sketch::default().merge_encoded(&mut Decoder::new(&bytes)).is_err(), "{bytes:?}");
         }
     }
 }

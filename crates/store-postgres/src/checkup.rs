@@ -51,7 +51,7 @@ async fn look(checkup: &mut Checkup, url: &str, deep: bool, now: Timestamp) -> R
     look_at_owner(checkup, &client).await?;
     look_at_vacuum(checkup, &client).await?;
     let mut snapshot = client.transaction().await.map_err(|error| from_postgres(&error))?;
-    rows::look(checkup, &mut snapshot, deep, now).await;
+    rows::look(checkup, &mut snapshot, deep, now, version == SCHEMA).await;
     Ok(())
 }
 

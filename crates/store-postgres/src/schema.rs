@@ -8,7 +8,7 @@ use crate::errors::{from_postgres, with_cause};
 use crate::locks;
 
 /// The schema that this program writes; equals the number of the last migration, here and for SQLite.
-pub(crate) const SCHEMA: i32 = 2;
+pub(crate) const SCHEMA: i32 = 3;
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -20,10 +20,20 @@ pub(crate) async fn prepare(client: &mut Client, address: &Address) -> Result<()
     if version(client, address).await? == Some(SCHEMA) {
         return Ok(());
     }
-    // Held until the connection ends.
-    client.batch_execute(locks::MIGRATE).await.map_err(|error| from_postgres(&error))?;
-    if version(client, address).await? == Some(SCHEMA) {
-        return Ok(());
+    // An index of millions of tasks takes longer than other statements may, and so does waiting for it. Both the settings and the
+    // lock are this connection's, which is used for nothing else.
+    let patient = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+    for statement in [patient, locks::MIGRATE] {
+        client.batch_execute(statement).await.map_err(|error| from_postgres(&error))?;
+    }
+    match version(client, address).await? {
+        Some(SCHEMA) => return Ok(()),
+        Some(from) => tracing::info!(
+            from,
+            to = SCHEMA,
+            "changing the database's tables; with millions of tasks this takes minutes"
+        ),
+        None => {}
     }
     let runner = embedded::migrations::runner().set_grouped(true);
     runner.run_async(client).await.map(|_| ()).map_err(|error| {

@@ -121,6 +121,11 @@ async fn a_silent_brain_is_gone_but_not_for_one_that_was_silent_itself() {
     settle(&database);
     assert_eq!(a.names().await, ["a"]);
     silence(&database, "a");
+    assert_eq!(
+        a.store.bury(NOW).await.expect("works"),
+        0,
+        "it was away itself, and leads before it says that it is back"
+    );
     assert_eq!(a.names().await, ["a", "b"], "it was away itself");
     assert_eq!(a.store.bury(NOW).await.expect("works"), 0);
     settle(&database);

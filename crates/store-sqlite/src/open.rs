@@ -16,11 +16,13 @@ const FILE_NAME: &str = "taskplane.db";
 /// Marks the file as ours (`TPLK`).
 pub(crate) const APPLICATION_ID: i64 = 0x5450_4c4b;
 /// The schema that this program writes; equals the number of the last migration.
-pub(crate) const SCHEMA: i64 = 2;
+pub(crate) const SCHEMA: i64 = 3;
 /// Before 3.51.3 a checkpoint that raced with a writer could lose a transaction.
 const MIN_SQLITE: i32 = 3_051_003;
 /// Page size in bytes. Measured: 8 KiB takes a sixth less CPU than 4 KiB, and 16 KiB no less than 8.
 pub(crate) const PAGE_SIZE: u64 = 8192;
+/// What SQLite calls a file that can shrink in pieces.
+pub(crate) const INCREMENTAL: i64 = 2;
 /// How long to wait for another process to finish its transaction.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the schema is tried while another process makes it: for ten seconds in all.
@@ -74,17 +76,21 @@ fn prepare(file: &Path) -> Result<Connection, StoreError> {
         check_identity(&connection, file)?;
         configure(&connection, file)?;
         migrate(&mut connection, file)?;
+        // Not before: an index of all tasks is sorted in files.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
         Ok(connection)
     })();
     connection.map_err(|fault| fault.into_error(file))
 }
 
 fn check_identity(connection: &Connection, file: &Path) -> Result<(), Fault> {
+    // All of one instant: another process may be making the tables.
+    let connection = connection.unchecked_transaction()?;
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let unfinished = application == 0 && version == 0;
-    if tables > 0 && application != APPLICATION_ID && !(unfinished && has_only_history(connection)?) {
+    if tables > 0 && application != APPLICATION_ID && !(unfinished && has_only_history(&connection)?) {
         return Err(StoreError::CannotOpen(not_a_database(&file.display())).into());
     }
     if version > SCHEMA {
@@ -121,7 +127,6 @@ fn configure(connection: &Connection, file: &Path) -> Result<(), Fault> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", -64 * 1024)?;
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(())
@@ -131,6 +136,13 @@ fn migrate(connection: &mut Connection, file: &Path) -> Result<(), Fault> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == SCHEMA {
         return Ok(());
+    }
+    if version > 0 {
+        tracing::info!(
+            from = version,
+            to = SCHEMA,
+            "changing the database's tables; with millions of tasks this takes a minute"
+        );
     }
     let runner = embedded::migrations::runner().set_grouped(true);
     runner.run(connection).map(|_| ()).map_err(|error| {

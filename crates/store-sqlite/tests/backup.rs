@@ -193,3 +193,18 @@ async fn after_an_old_state_came_back_numbers_that_are_missing_are_counted_as_lo
     drop(store);
     assert_eq!(copy(&data, &data.join("again.db")).expect("is copied").tasks, 70);
 }
+
+#[tokio::test]
+async fn what_an_earlier_version_has_made_can_shrink_when_it_is_restored() {
+    let (_parent, to, data) = a_backup().await;
+    let db = rusqlite::Connection::open(&to).expect("opens");
+    db.execute_batch("PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA journal_mode = DELETE").expect("is made as it was");
+    drop(db);
+    let restored = restore(&data, &to, true, "now").expect("is restored");
+    assert_eq!(restored.copied.tasks, 50);
+    let store = SqliteStore::open(&data).expect("opens");
+    assert!(taskplane_store::RetentionStore::storage(&store).await.expect("can be read").gives_back);
+    assert!(store.task(1, "celery", &task_id(3, 3)).await.expect("can be read").is_some());
+    let names = names_in(&data);
+    assert!(names.iter().all(|name| !name.contains(".part")), "{names:?}");
+}

@@ -7,7 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use taskplane_model::Timestamp;
+use taskplane_model::time::DAY;
 use taskplane_store::checkup::{Check, Checkup, Finding, Health};
+use taskplane_store::{SearchStore, StatisticsStore};
 use taskplane_store_sqlite::checkup::examine;
 use taskplane_store_sqlite::{Claim, SqliteStore};
 use tempfile::{TempDir, tempdir};
@@ -169,4 +171,69 @@ async fn a_clock_that_ran_backwards_is_found() {
     let checkup = examine(folder.path(), false, Timestamp(NOW.0 - 3_600_000_000));
     let clock = checkup.findings().iter().find(|finding| finding.check == Check::Clock).expect("was looked at");
     assert_eq!(clock.health, Health::Warning, "{clock:?}");
+}
+
+/// A sound database whose statistics are folded, and whose tasks are in the search index.
+async fn derived() -> TempDir {
+    let folder = sound().await;
+    let store = SqliteStore::open(folder.path()).expect("opens");
+    let later = NOW.plus(2 * DAY);
+    while store.fold_statistics(later).await.expect("folds") {}
+    while store.index_tasks(later).await.expect("indexes") {}
+    folder
+}
+
+#[tokio::test]
+async fn sums_that_are_wrong_are_found() {
+    let folder = derived().await;
+    let sums = |checkup: &Checkup| {
+        let of_sums = |finding: &&Finding| finding.check == Check::Statistics && finding.found.contains("sums of");
+        checkup.findings().iter().find(of_sums).map(|finding| finding.found.clone())
+    };
+    let said = sums(&examine(folder.path(), true, NOW));
+    assert!(said.as_ref().is_some_and(|said| said.ends_with("are right") && !said.starts_with("0 ")), "{said:?}");
+    change(folder.path(), "DELETE FROM rollup_sums WHERE span = 60 AND name >= 0 AND queue >= 0");
+    assert_finds(folder.path(), Check::Statistics, "are not what they are sums of");
+    let folder = derived().await;
+    change(folder.path(), "UPDATE rollup_sums SET data = x'ff' WHERE span = 1440");
+    assert_finds(folder.path(), Check::Statistics, "rows of rollup_sums cannot be read");
+}
+
+#[tokio::test]
+async fn a_search_index_that_is_not_whole_is_found() {
+    let folder = derived().await;
+    change(folder.path(), "DELETE FROM search_buckets");
+    assert_finds(folder.path(), Check::Search, "1 of 1 segments");
+    let folder = derived().await;
+    change(folder.path(), "UPDATE search_segments SET id = id + 7");
+    assert_finds(folder.path(), Check::Search, "1 are left over");
+    let folder = derived().await;
+    change(folder.path(), "UPDATE search_state SET indexed_until = indexing_until + 1");
+    assert_finds(folder.path(), Check::Search, "makes no sense");
+}
+
+#[tokio::test]
+async fn what_would_be_dropped_before_it_happens_is_found() {
+    let folder = sound().await;
+    change(folder.path(), "INSERT INTO settings VALUES ('tasks_dropped_below', 1 << 62)");
+    assert_finds(folder.path(), Check::Retention, "make no sense");
+    let folder = sound().await;
+    change(folder.path(), "INSERT INTO rollup_horizons VALUES (1, 60, 1440, 0)");
+    assert_finds(folder.path(), Check::Retention, "make no sense");
+}
+
+#[tokio::test]
+async fn a_file_that_never_shrinks_is_said_with_what_to_do_about_it() {
+    let folder = sound().await;
+    let says = |folder: &Path| {
+        let checkup = examine(folder, false, NOW);
+        assert!(problems(&checkup).is_empty(), "{checkup:#?}");
+        checkup.findings().iter().find(|finding| finding.check == Check::Vacuum).cloned().expect("was looked at")
+    };
+    assert_eq!(says(folder.path()).health, Health::Ok);
+    let db = rusqlite::Connection::open(folder.path().join("taskplane.db")).expect("opens");
+    db.execute_batch("PRAGMA auto_vacuum = NONE; VACUUM").expect("is made as it was");
+    drop(db);
+    let said = says(folder.path());
+    assert!(said.health == Health::Warning && said.advice.contains("taskplane restore"), "{said:?}");
 }

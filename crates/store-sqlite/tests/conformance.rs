@@ -22,6 +22,11 @@ impl Subject for Folder {
     async fn open(&self) -> SqliteStore {
         SqliteStore::open(&self.0.path().join("data")).expect("opens")
     }
+
+    /// Ids of tasks are kept in pieces of 32,768.
+    fn more_than_a_piece(&self) -> usize {
+        36_000
+    }
 }
 
 taskplane_store::conformance_tests!(Folder::new());

@@ -19,8 +19,12 @@ pub enum Check {
     TaskIds,
     /// Task records can be read.
     Records,
-    /// Statistics can be read.
+    /// Statistics can be read, and sums are what they are sums of.
     Statistics,
+    /// The search index is whole.
+    Search,
+    /// Where dropping stands makes sense.
+    Retention,
     /// Streams stand where their batches say.
     Streams,
     /// Rows lead to the rows that they name.
@@ -85,6 +89,8 @@ impl Check {
             Self::TaskIds => "task-ids",
             Self::Records => "records",
             Self::Statistics => "statistics",
+            Self::Search => "search",
+            Self::Retention => "retention",
             Self::Streams => "streams",
             Self::References => "references",
             Self::Durability => "durability",

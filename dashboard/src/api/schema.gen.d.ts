@@ -273,7 +273,8 @@ export interface paths {
         };
         /**
          * Tasks by state
-         * @description Exact up to 10,000 per state; beyond, `more` is true.
+         * @description Exact up to 10,000 per state. Beyond, and where counting stopped after a few hundredths of a second because many tasks would have to
+         *     be read, `more` is true and the number is the least that it can be.
          */
         get: operations["count_tasks"];
         put?: never;
@@ -675,7 +676,7 @@ export interface components {
              * @description How many were counted.
              */
             count: number;
-            /** @description There are more. */
+            /** @description There may be more. */
             more: boolean;
         };
         /** @description A new agent token. It is shown this once. */

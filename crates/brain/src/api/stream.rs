@@ -70,10 +70,9 @@ pub(super) async fn stream(
     let mut check = tokio::time::interval_at(Instant::now() + CHECK_EVERY, CHECK_EVERY);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let reader = Reader {
-        subscription: brain.live.subscribe(access.project.id, last_event_id),
+        subscription: brain.live.subscribe(access.project.id, topics, last_event_id),
         principal: access.principal.clone(),
         brain,
-        topics,
         check,
         greeted: false,
         _permit: permit,
@@ -109,7 +108,6 @@ struct Reader {
     brain: Brain,
     principal: Principal,
     subscription: Subscription,
-    topics: BTreeSet<Topic>,
     check: Interval,
     greeted: bool,
     _permit: OwnedSemaphorePermit,
@@ -134,10 +132,8 @@ impl Reader {
                 }
                 () = tokio::time::sleep_until(silent_until) => return Some(COMMENT),
                 next = self.subscription.next() => match next {
-                    Next::Event(event) if self.topics.contains(&event.topic) => return Some(event.frame.clone()),
-                    Next::Event(_) => {}
+                    Next::Event(event) => return Some(event.frame),
                     Next::Resync => return Some(RESYNC),
-                    Next::End => return None,
                 },
             }
         }

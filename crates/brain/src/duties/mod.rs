@@ -6,7 +6,6 @@ mod fold_statistics;
 mod heard;
 mod index_tasks;
 mod leader;
-mod live_tick;
 mod replica_hear;
 mod replica_live;
 mod replica_look;
@@ -18,7 +17,6 @@ use crate::brain::Brain;
 
 /// Starts all duties; they end with the brain.
 pub(crate) fn start(brain: &Brain) {
-    brain.tasks.spawn(live_tick::run(brain.clone()));
     brain.tasks.spawn(command_timeouts::run(brain.clone()));
     brain.tasks.spawn(heard::run(brain.clone()));
     brain.tasks.spawn(fold_statistics::run(brain.clone()));

@@ -1,7 +1,9 @@
 //! Tells other brains what changed in projects that are read there.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::brain::Brain;
 use crate::live::Change;

@@ -29,7 +29,9 @@ pub(super) async fn run(brain: Brain) {
             _ = ticker.tick() => {}
         }
         let mut round = Round::new(&brain);
+        brain.metrics.retention_at_work.set(1);
         let ended = round.work().await;
+        brain.metrics.retention_at_work.set(0);
         round.tell();
         match ended {
             Ok(()) | Err(End::NotHere) => {}

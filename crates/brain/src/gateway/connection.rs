@@ -1,20 +1,23 @@
 //! One agent's connection: does what its session says, whatever the transport.
 
+use std::collections::VecDeque;
+use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, OptionFuture};
-use futures_util::stream::{FuturesOrdered, StreamExt};
 use taskplane_protocol::close::CloseCode;
-use taskplane_protocol::frame::{Command, EventBatch, Hello};
+use taskplane_protocol::frame::{EventBatch, Hello};
 use taskplane_protocol::session::{GatewayInput, GatewayOutput, GatewaySession};
 use taskplane_store::StoreError;
 use taskplane_store::access::{SecretHash, TokenGrant};
 use taskplane_store::ingest::{OpenedStream, StreamToOpen};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::time::{Instant, sleep_until};
 
-use super::connections::{Closing, Newcomer, Outbox};
+use super::connections::Newcomer;
 use super::door::Place;
+use super::mailbox::{Inbox, Letter, Outbox, mailbox};
 use super::wire::{Gone, Incoming, Wire};
 use crate::auth::{self, Unauthorized};
 use crate::brain::Brain;
@@ -22,10 +25,6 @@ use crate::clock;
 use crate::ingest::{Answer, BatchOrigin, IngestError, Inlet, fold, keep_schedules};
 use crate::live::Topic;
 
-/// Commands waiting for one connection.
-const OUTBOX: usize = 64;
-/// How often a session is told that time passes. Its shortest time-out is 10 s.
-const TICK: Duration = Duration::from_secs(2);
 /// How long a store that cannot be written is given to register a stream; an agent waits 10 s …
 const REGISTER_WITHIN: Duration = Duration::from_secs(5);
 /// … and how long it is left alone in between.
@@ -42,20 +41,9 @@ pub(super) struct Admitted {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve<W: Wire>(brain: Brain, admitted: Admitted, wire: W) {
-    brain.metrics.connections.inc();
-    let mut connection = Connection::new(brain, admitted, wire);
-    connection.run().await;
-    let Connection { brain, open, mut wire, admitted, .. } = connection;
-    if let Some(open) = open {
-        brain.connections.remove(open.id);
-        Box::pin(brain.commands.connection_lost(open.id)).await;
-        brain.live.note_uncounted(open.origin.project, Topic::Agents, 1);
-        tracing::info!(agent = %open.agent_name, "agent disconnected");
-    }
-    brain.metrics.connections.dec();
-    drop(admitted.place);
-    wire.finish(&brain.stop).await;
+pub(super) fn serve<W: Wire>(brain: Brain, admitted: Admitted, wire: W) -> impl Future<Output = ()> + Send {
+    // Boxed here: a future holds what it is called with twice.
+    Box::new(Connection::new(brain, admitted, wire)).serve()
 }
 
 struct Connection<W> {
@@ -66,13 +54,12 @@ struct Connection<W> {
     began: Instant,
     /// The ways to here, until the connection is registered.
     outbox: Option<Outbox>,
-    commands: mpsc::Receiver<Box<Command>>,
-    closes: oneshot::Receiver<Closing>,
+    inbox: Inbox,
     open: Option<Open>,
     /// A batch that waits for room in memory. Until it has some, nothing more is read.
     handing: Option<BoxFuture<'static, Answer>>,
     /// Batches handed to ingest whose answers have not come; in order, because acks are cumulative.
-    storing: FuturesOrdered<Answer>,
+    storing: VecDeque<Answer>,
 }
 
 struct Open {
@@ -87,52 +74,79 @@ enum Event {
     Came(Incoming),
     Handed(Answer),
     Stored(Result<u64, IngestError>),
-    Command(Box<Command>),
-    Close(Closing),
+    Found(Letter),
     Tick,
     Stop,
 }
 
 impl<W: Wire> Connection<W> {
     fn new(brain: Brain, admitted: Admitted, wire: W) -> Self {
-        let (command_outbox, commands) = mpsc::channel(OUTBOX);
-        let (close_outbox, closes) = oneshot::channel();
+        let (outbox, inbox) = mailbox();
         Self {
             brain,
             admitted,
             wire,
             session: GatewaySession::new(Duration::ZERO),
             began: Instant::now(),
-            outbox: Some(Outbox::new(command_outbox, close_outbox)),
-            commands,
-            closes,
+            outbox: Some(outbox),
+            inbox,
             open: None,
             handing: None,
-            storing: FuturesOrdered::new(),
+            storing: VecDeque::new(),
         }
     }
 
+    async fn serve(mut self: Box<Self>) {
+        self.brain.metrics.connections.inc();
+        self.run().await;
+        Box::pin(self.leave()).await;
+    }
+
     async fn run(&mut self) {
-        let mut ticker = tokio::time::interval(TICK);
-        ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = std::pin::pin!(sleep_until(self.next_tick()));
         while !self.session.is_closed() {
             let is_reading = self.handing.is_none();
             let event = tokio::select! {
                 // What is stored is acked before more is read, and what never stops coming cannot stop the clock.
                 biased;
                 () = self.brain.stop.cancelled() => Event::Stop,
-                Ok(closing) = &mut self.closes, if !self.closes.is_terminated() => Event::Close(closing),
-                Some(answer) = self.storing.next() => Event::Stored(answer.unwrap_or(Err(IngestError))),
-                Some(command) = self.commands.recv() => Event::Command(command),
+                letter = self.inbox.next() => Event::Found(letter),
+                Some(answer) = OptionFuture::from(self.storing.front_mut()) => {
+                    self.storing.pop_front();
+                    Event::Stored(latest(answer.unwrap_or(Err(IngestError)), &mut self.storing))
+                }
                 Some(handed) = OptionFuture::from(self.handing.as_mut()) => Event::Handed(handed),
-                _ = ticker.tick() => Event::Tick,
+                () = &mut tick => Event::Tick,
                 incoming = self.wire.receive(), if is_reading => Event::Came(incoming),
             };
+            let is_tick = matches!(event, Event::Tick);
             // Boxed: what an event needs for a moment is not carried along by every idle connection.
             if Box::pin(self.on_event(event)).await.is_err() {
                 return;
             }
+            if is_tick {
+                tick.as_mut().reset(self.next_tick());
+            }
         }
+    }
+
+    /// When the session has to be told that time has passed.
+    fn next_tick(&self) -> Instant {
+        self.began + self.session.next_tick()
+    }
+
+    /// What is left to do when nothing more comes.
+    async fn leave(self: Box<Self>) {
+        let Self { brain, open, mut wire, admitted, .. } = *self;
+        if let Some(open) = open {
+            brain.connections.remove(open.id);
+            brain.commands.connection_lost(open.id).await;
+            brain.live.note_uncounted(open.origin.project, Topic::Agents, 1);
+            tracing::info!(agent = %open.agent_name, "agent disconnected");
+        }
+        brain.metrics.connections.dec();
+        drop(admitted.place);
+        wire.finish(&brain.stop).await;
     }
 
     async fn on_event(&mut self, event: Event) -> Result<(), Gone> {
@@ -141,15 +155,16 @@ impl<W: Wire> Connection<W> {
             Event::Handed(answer) => {
                 self.handing = None;
                 self.storing.push_back(answer);
-                Ok(())
+                // The silence until now was ours.
+                self.step(GatewayInput::NotReading).await
             }
             Event::Stored(Ok(seq)) => self.step(GatewayInput::Stored { seq }).await,
             Event::Stored(Err(IngestError)) => {
                 self.step(GatewayInput::Close(CloseCode::Overloaded, "the brain cannot store events at the moment"))
                     .await
             }
-            Event::Command(command) => self.step(GatewayInput::Command(&command)).await,
-            Event::Close((code, reason)) => self.step(GatewayInput::Close(code, reason)).await,
+            Event::Found(Letter::Command(command)) => self.step(GatewayInput::Command(&command)).await,
+            Event::Found(Letter::Close((code, reason))) => self.step(GatewayInput::Close(code, reason)).await,
             Event::Tick => {
                 if self.handing.is_some() {
                     self.step(GatewayInput::NotReading).await?;
@@ -302,6 +317,19 @@ impl<W: Wire> Connection<W> {
     }
 }
 
+/// Takes the answers that have come after `answer`: of batches that were stored together, one ack says all.
+fn latest(mut answer: Result<u64, IngestError>, later: &mut VecDeque<Answer>) -> Result<u64, IngestError> {
+    while answer.is_ok() {
+        match later.front_mut().map(Answer::try_recv) {
+            Some(Ok(next)) => answer = next,
+            Some(Err(TryRecvError::Closed)) => answer = Err(IngestError),
+            Some(Err(TryRecvError::Empty)) | None => break,
+        }
+        later.pop_front();
+    }
+    answer
+}
+
 /// Registers a stream. A database that restarts is waited for, but not for longer than an agent waits for its answer.
 async fn register(brain: &Brain, stream: StreamToOpen) -> Result<OpenedStream, StoreError> {
     let until = Instant::now() + REGISTER_WITHIN;
@@ -317,5 +345,28 @@ async fn register(brain: &Brain, stream: StreamToOpen) -> Result<OpenedStream, S
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[test]
+    fn one_ack_is_for_all_that_is_stored_up_to_the_first_that_is_not() {
+        let (answers, mut later): (Vec<_>, VecDeque<_>) = (0..4).map(|_| oneshot::channel()).unzip();
+        let mut answers = answers.into_iter();
+        let mut answer = |what| answers.next().expect("is waited for").send(what).expect("is waited for");
+        assert_eq!(latest(Ok(1), &mut later).ok(), Some(1));
+        answer(Ok(2));
+        answer(Ok(3));
+        assert_eq!(latest(Ok(1), &mut later).ok(), Some(3));
+        assert_eq!(later.len(), 2);
+        answer(Err(IngestError));
+        answer(Ok(9));
+        assert!(latest(Ok(3), &mut later).is_err());
+        assert_eq!(later.len(), 1, "nothing after it counts");
     }
 }

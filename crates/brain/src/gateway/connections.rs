@@ -8,36 +8,10 @@ use taskplane_protocol::close::CloseCode;
 use taskplane_protocol::frame::{Command, Heartbeat};
 use taskplane_store::fleet::Heard;
 use taskplane_store::replicas::{ConnectionChanges, ReplicaConnection};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::Notify;
 
+use super::mailbox::{Delivery, Outbox};
 use crate::clock;
-
-/// The ways to a connection from elsewhere.
-#[derive(Debug)]
-pub(crate) struct Outbox {
-    /// Commands to send. Boxed, because a channel makes room for many before there is one.
-    pub(crate) commands: mpsc::Sender<Box<Command>>,
-    /// One order to close, with a way of its own, so that commands that wait cannot be in front of it. Gone when it is given.
-    close: Mutex<Option<oneshot::Sender<Closing>>>,
-}
-
-impl Outbox {
-    /// The ways to whoever has the other ends.
-    pub(crate) fn new(commands: mpsc::Sender<Box<Command>>, close: oneshot::Sender<Closing>) -> Self {
-        Self { commands, close: Mutex::new(Some(close)) }
-    }
-
-    /// Orders the connection to close, if nobody has yet.
-    fn close(&self, code: CloseCode, reason: &'static str) {
-        if let Some(close) = self.close.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // Who does not hear it has gone already.
-            let _ = close.send((code, reason));
-        }
-    }
-}
-
-/// An order to close a connection.
-pub(crate) type Closing = (CloseCode, &'static str);
 
 /// Who is connected. Cheap to clone.
 #[derive(Clone, Default)]
@@ -127,17 +101,6 @@ impl Entry {
     fn supersede(&self) {
         self.outbox.close(CloseCode::Superseded, "a newer connection of the same stream took over");
     }
-}
-
-/// What became of handing a command to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Delivery {
-    /// It is in the connection's outbox.
-    Done,
-    /// The connection is gone.
-    Gone,
-    /// The outbox is full.
-    Full,
 }
 
 impl Connections {
@@ -271,11 +234,7 @@ impl Connections {
     /// Hands a command to a connection.
     pub(crate) fn deliver(&self, connection: u64, command: Command) -> Delivery {
         let registry = self.lock();
-        match registry.live.get(&connection).map(|entry| entry.outbox.commands.try_send(Box::new(command))) {
-            Some(Ok(())) => Delivery::Done,
-            Some(Err(mpsc::error::TrySendError::Full(_))) => Delivery::Full,
-            Some(Err(mpsc::error::TrySendError::Closed(_))) | None => Delivery::Gone,
-        }
+        registry.live.get(&connection).map_or(Delivery::Gone, |entry| entry.outbox.deliver(command))
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
@@ -286,6 +245,9 @@ impl Connections {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
+    use super::super::mailbox::{Inbox, Letter, mailbox};
     use super::*;
 
     fn newcomer(agent: u64, stream: u64) -> Newcomer {
@@ -300,25 +262,22 @@ mod tests {
         }
     }
 
-    fn outbox() -> (Outbox, oneshot::Receiver<Closing>) {
-        let (commands, _) = mpsc::channel(1);
-        let (close, closes) = oneshot::channel();
-        (Outbox::new(commands, close), closes)
-    }
-
-    fn close_code(receiver: &mut oneshot::Receiver<Closing>) -> Option<CloseCode> {
-        receiver.try_recv().ok().map(|(code, _)| code)
+    fn close_code(inbox: &Inbox) -> Option<CloseCode> {
+        match inbox.next().now_or_never() {
+            Some(Letter::Close((code, _))) => Some(code),
+            _ => None,
+        }
     }
 
     #[test]
     fn a_second_connection_of_a_stream_supersedes_the_first() {
         let connections = Connections::default();
-        let (old_outbox, mut old) = outbox();
-        let (new_outbox, mut new) = outbox();
+        let (old_outbox, old) = mailbox();
+        let (new_outbox, new) = mailbox();
         let first = connections.add(newcomer(1, 10), old_outbox);
         connections.add(newcomer(1, 10), new_outbox);
-        assert_eq!(close_code(&mut old), Some(CloseCode::Superseded));
-        assert_eq!(close_code(&mut new), None);
+        assert_eq!(close_code(&old), Some(CloseCode::Superseded));
+        assert_eq!(close_code(&new), None);
         connections.remove(first);
         assert_eq!(connections.of_agent(1).len(), 1);
     }
@@ -326,23 +285,23 @@ mod tests {
     #[test]
     fn the_later_opening_of_a_stream_stays_whichever_is_added_first() {
         let connections = Connections::default();
-        let (late_outbox, mut late) = outbox();
-        let (early_outbox, mut early) = outbox();
+        let (late_outbox, late) = mailbox();
+        let (early_outbox, early) = mailbox();
         connections.add(Newcomer { opening: 8, ..newcomer(1, 10) }, late_outbox);
         connections.add(Newcomer { opening: 7, ..newcomer(1, 10) }, early_outbox);
-        assert_eq!((close_code(&mut early), close_code(&mut late)), (Some(CloseCode::Superseded), None));
+        assert_eq!((close_code(&early), close_code(&late)), (Some(CloseCode::Superseded), None));
         connections.supersede(10, 8);
-        assert_eq!(close_code(&mut late), None, "that is its own opening");
+        assert_eq!(close_code(&late), None, "that is its own opening");
         connections.supersede(10, 9);
-        assert_eq!(close_code(&mut late), Some(CloseCode::Superseded));
+        assert_eq!(close_code(&late), Some(CloseCode::Superseded));
     }
 
     #[test]
     fn changes_are_told_until_they_are_known() {
         let connections = Connections::default();
         let mut known = HashSet::new();
-        let first = connections.add(newcomer(1, 10), outbox().0);
-        let second = connections.add(newcomer(2, 20), outbox().0);
+        let first = connections.add(newcomer(1, 10), mailbox().0);
+        let second = connections.add(newcomer(2, 20), mailbox().0);
         let changes = connections.changes_since(&known, 1);
         assert_eq!((changes.opened.len(), changes.closed.len()), (1, 0));
         known.extend([first, second]);
@@ -354,23 +313,23 @@ mod tests {
     #[test]
     fn several_streams_of_one_agent_live_side_by_side() {
         let connections = Connections::default();
-        let (a, mut a_rx) = outbox();
-        let (b, _b_rx) = outbox();
+        let (a, a_rx) = mailbox();
+        let (b, _b_rx) = mailbox();
         connections.add(newcomer(1, 10), a);
         connections.add(newcomer(1, 11), b);
-        assert_eq!(close_code(&mut a_rx), None);
+        assert_eq!(close_code(&a_rx), None);
         assert_eq!(connections.of_agent(1).len(), 2);
     }
 
     #[test]
     fn revoking_a_token_closes_its_connections_only() {
         let connections = Connections::default();
-        let (a, mut a_rx) = outbox();
-        let (b, mut b_rx) = outbox();
+        let (a, a_rx) = mailbox();
+        let (b, b_rx) = mailbox();
         connections.add(newcomer(1, 10), a);
         connections.add(newcomer(2, 20), b);
         connections.revoke_token("token-1");
-        assert_eq!(close_code(&mut a_rx), Some(CloseCode::TokenRevoked));
-        assert_eq!(close_code(&mut b_rx), None);
+        assert_eq!(close_code(&a_rx), Some(CloseCode::TokenRevoked));
+        assert_eq!(close_code(&b_rx), None);
     }
 }

@@ -8,13 +8,14 @@ mod door;
 mod faults;
 mod limits;
 mod longpoll;
+mod mailbox;
 mod websocket;
 mod wire;
 
-pub(crate) use connections::Delivery;
 pub use connections::{AgentPresence, Connections, Target};
 pub use door::Door;
 pub use limits::GatewayLimits;
 pub use longpoll::LongPolls;
 pub(crate) use longpoll::poll;
+pub(crate) use mailbox::Delivery;
 pub use websocket::upgrade;

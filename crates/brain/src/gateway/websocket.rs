@@ -1,5 +1,6 @@
 //! The WebSocket transport.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -7,6 +8,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
 use taskplane_protocol::close::CloseCode;
 use taskplane_protocol::limits::MAX_FRAME_BYTES;
 use tokio_util::sync::CancellationToken;
@@ -18,9 +20,9 @@ use super::wire::{Gone, Incoming, Wire};
 use crate::brain::Brain;
 use crate::client_address::ClientAddress;
 
-/// Memory that a socket's read buffer takes; the library's default of 128 KiB costs 1.3 GB for 10,000 idle agents. A batch
-/// is read in pieces of this size.
-const READ_BUFFER_BYTES: usize = 4 << 10;
+/// Memory that an idle socket's read buffer takes, and how much is copied at once of what `server/read_ahead.rs` has read in
+/// larger pieces. The library's default of 128 KiB costs 1.3 GB for 10,000 idle agents.
+const READ_BUFFER_BYTES: usize = 512;
 /// Bytes that are written at once.
 const WRITE_BUFFER_BYTES: usize = 8 << 10;
 /// How long a peer may take to accept a frame.
@@ -46,8 +48,10 @@ pub async fn upgrade(
             .max_frame_size(MAX_FRAME_BYTES)
             .max_message_size(MAX_FRAME_BYTES)
             .on_upgrade(move |socket| {
+                // A task of its own: this one stays as large as all that upgrading needs.
                 let tasks = brain.tasks.clone();
-                tasks.track_future(Box::pin(serve(brain, admitted, WebSocketWire { socket, is_broken: false })))
+                tasks.spawn(serve(brain, admitted, WebSocketWire { socket, held: None, is_broken: false }));
+                std::future::ready(())
             }),
         Err(rejection) => rejection.into_response(),
     }
@@ -55,6 +59,9 @@ pub async fn upgrade(
 
 struct WebSocketWire {
     socket: WebSocket,
+    /// The last message, until the next one is waited for: while somebody has it, the library takes new memory for what comes, as much as that
+    /// needs. Else it would use that of the largest message again, and keep it for as long as the agent is connected.
+    held: Option<Message>,
     /// What came was no WebSocket frame that can be taken: nothing after it can be read.
     is_broken: bool,
 }
@@ -67,12 +74,23 @@ impl WebSocketWire {
         }
     }
 
+    async fn next(&mut self) -> Option<Result<Message, axum::Error>> {
+        let next = poll_fn(|cx| {
+            let polled = self.socket.poll_next_unpin(cx);
+            self.held = None;
+            polled
+        })
+        .await;
+        self.held = next.as_ref().and_then(|message| message.as_ref().ok()).cloned();
+        next
+    }
+
     /// Reads what still comes, until the peer closes.
     async fn drain(&mut self) {
         if self.is_broken {
             return std::future::pending().await;
         }
-        while let Some(Ok(_)) = self.socket.recv().await {}
+        while let Some(Ok(_)) = self.next().await {}
     }
 
     fn on_error(&mut self, error: &axum::Error) -> Incoming {
@@ -87,7 +105,7 @@ impl WebSocketWire {
 
 impl Wire for WebSocketWire {
     async fn receive(&mut self) -> Incoming {
-        match self.socket.recv().await {
+        match self.next().await {
             Some(Ok(Message::Text(text))) => Incoming::Text(text),
             Some(Ok(Message::Binary(_))) => Incoming::NotText,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Incoming::Alive,

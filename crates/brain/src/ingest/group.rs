@@ -17,21 +17,19 @@ use super::memory::{Gauges, Grant, Memory};
 use super::store_trouble::StoreTrouble;
 use super::{FoldedBatch, Inlet};
 use crate::api::types::Task;
-use crate::live::{LiveHub, Topic};
+use crate::live::{self, LiveHub, Topic};
 use crate::metrics::{BatchLabels, BatchVerdict, Metrics};
 
 /// How long the first batch of a group waits for others.
 const GATHER: Duration = Duration::from_millis(2);
-/// Most batches in one transaction.
-const MAX_BATCHES: usize = 64;
 /// Most bytes of events in one transaction.
-const MAX_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 10 << 20;
+/// Most batches in one transaction, however small they are: about a tenth of a second's.
+const MAX_BATCHES: usize = 1_024;
 /// How long the store is left alone after a failure, at first …
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// … and at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Tasks of one commit that are told in detail to the live stream.
-const LIVE_TASKS: usize = 50;
 
 /// Takes batches and answers when they are on disk. Cheap to clone.
 #[derive(Clone)]
@@ -249,11 +247,11 @@ impl Committer {
             told.entry(project).or_default().push(task);
         }
         for (project, mut tasks) in told {
-            let rest = tasks.len().saturating_sub(LIVE_TASKS);
+            let rest = tasks.len().saturating_sub(live::MAX_ITEMS);
             if rest > 0 {
                 // The newest are the ones on screens.
-                tasks.sort_unstable_by_key(|task| std::cmp::Reverse(task.key));
-                tasks.truncate(LIVE_TASKS);
+                tasks.sort_unstable_by_key(|task| task.key);
+                tasks.drain(..rest);
                 self.live.note_uncounted(project, Topic::Tasks, rest as u64);
             }
             for task in tasks {

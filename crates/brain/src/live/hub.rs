@@ -1,114 +1,20 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
-/// Events kept for readers that come back.
-const KEPT: usize = 256;
-/// Events that a slow reader may be behind.
-const LAG: usize = 64;
-/// Items in one event; of more, only the number is told.
-const MAX_ITEMS: usize = 24;
-/// Bytes of items in one event; of those beyond it, too. With the numbers above it bounds what slow readers can hold.
-const MAX_ITEM_BYTES: usize = 128 << 10;
+use super::elsewhere::{Change, Elsewhere};
+use super::journal::{Journal, News};
+use super::pace::Pace;
+use super::place::Place;
+use super::{Subscription, Topic};
+
 /// How long other brains go on telling of a project that nobody reads any more: a reader may come back.
 const LINGER: Duration = Duration::from_secs(30);
-
-/// What an event is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Topic {
-    /// Tasks changed.
-    Tasks,
-    /// Commands changed.
-    Commands,
-    /// Agents came, went, or reported.
-    Agents,
-    /// Workers changed.
-    Workers,
-    /// Queues were sampled.
-    Queues,
-}
-
-impl Topic {
-    /// Every topic.
-    pub const ALL: [Self; 5] = [Self::Tasks, Self::Commands, Self::Agents, Self::Workers, Self::Queues];
-
-    /// The name in the API.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Tasks => "tasks",
-            Self::Commands => "commands",
-            Self::Agents => "agents",
-            Self::Workers => "workers",
-            Self::Queues => "queues",
-        }
-    }
-
-    /// Reads a topic's name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|topic| topic.name() == name)
-    }
-}
-
-/// One event of the stream.
-#[derive(Debug)]
-pub struct LiveEvent {
-    /// Number in the hub's epoch, ascending.
-    pub number: u64,
-    /// Project it belongs to.
-    pub project: u64,
-    /// What it is about.
-    pub topic: Topic,
-    /// The event as readers get it: `id`, `event`, and `data`, which is `{"changed": n, "items": […]}` with fewer items than
-    /// `changed` when there were too many. Made once, shared by all readers.
-    pub frame: Bytes,
-}
-
-/// Changes of one kind, on their way from one brain to another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Change {
-    /// Project.
-    pub project: u64,
-    /// What has changed.
-    pub topic: Topic,
-    /// How many things.
-    pub changed: u64,
-    /// As they now are, by their keys, as far as it is told.
-    pub items: BTreeMap<String, Value>,
-}
-
-/// What is sent to readers.
-#[derive(Clone)]
-enum Signal {
-    Event(Arc<LiveEvent>),
-    /// Readers of this project have missed something.
-    Resync(u64),
-}
-
-/// A reader's place in the stream.
-pub struct Subscription {
-    hub: LiveHub,
-    project: u64,
-    replay: VecDeque<Arc<LiveEvent>>,
-    receiver: broadcast::Receiver<Signal>,
-    resync: bool,
-}
-
-/// What a reader gets next.
-pub enum Next {
-    /// An event.
-    Event(Arc<LiveEvent>),
-    /// Something was missed: fetch everything again.
-    Resync,
-    /// The brain stops.
-    End,
-}
 
 /// Collects changes and hands them to readers. Cheap to clone.
 #[derive(Clone)]
@@ -118,67 +24,68 @@ pub struct LiveHub {
 
 struct Shared {
     epoch: String,
+    began: Instant,
     state: Mutex<State>,
-    sender: broadcast::Sender<Signal>,
+    /// Readers here.
+    readers: AtomicUsize,
     /// Somebody reads at another brain.
     is_read_elsewhere: AtomicBool,
     /// There is something to tell other brains.
     to_tell: Notify,
-    /// There is something to tell readers.
-    noted: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    next_number: u64,
-    kept: VecDeque<Arc<LiveEvent>>,
-    pending: BTreeMap<(u64, Topic), Pending>,
     /// Projects that were read here lately.
-    readers: BTreeMap<u64, Readers>,
-    /// Projects that other brains read, and what changed in them since they were last told.
-    elsewhere: BTreeSet<u64>,
-    outgoing: BTreeMap<(u64, Topic), Pending>,
-    /// Readers of these projects that come back from before these numbers have missed something.
-    gaps: BTreeMap<u64, u64>,
-    resyncs: BTreeSet<u64>,
+    read: BTreeMap<u64, Read>,
+    elsewhere: Elsewhere,
+    /// Journals made so far; the number of the last one.
+    journals: u64,
+    /// Readers that have come so far.
+    comers: u64,
 }
 
-#[derive(Default)]
-struct Readers {
-    count: usize,
+/// A project that is read here, or was lately.
+struct Read {
+    journal: Journal,
+    /// Wakes the readers that have been told everything.
+    noted: Arc<Notify>,
+    readers: usize,
+    /// When the last of them left.
     left: Option<Instant>,
 }
 
-/// Changes since the last tick; of one thing only the latest.
-#[derive(Default)]
-struct Pending {
-    changed: u64,
-    items: BTreeMap<String, Value>,
-}
-
-impl Pending {
-    fn note(&mut self, key: String, item: Value) {
-        if self.items.len() < MAX_ITEMS || self.items.contains_key(&key) {
-            self.items.insert(key, item);
-        }
-    }
+/// What there is for a reader, and its place when it has been told.
+pub(super) enum Look {
+    News(Vec<News>, Place),
+    Resync(Place),
 }
 
 impl State {
-    /// From here on, something was missed of a project.
-    fn gap(&mut self, project: u64) {
-        self.next_number += 1;
-        self.gaps.insert(project, self.next_number);
+    /// From here on, readers of these projects have missed something: no place in their journals leads on.
+    fn begin_again(&mut self, is_meant: impl Fn(u64) -> bool) -> Vec<Arc<Notify>> {
+        let mut woken = Vec::new();
+        for (_, read) in self.read.iter_mut().filter(|(project, _)| is_meant(**project)) {
+            self.journals += 1;
+            read.journal.renumber(self.journals);
+            woken.push(Arc::clone(&read.noted));
+        }
+        woken
     }
 }
 
 impl LiveHub {
     /// A hub whose event ids begin with `epoch`, which must differ from run to run.
     pub fn new(epoch: String) -> Self {
-        let (sender, _) = broadcast::channel(LAG);
-        let (is_read_elsewhere, to_tell, noted) = (AtomicBool::new(false), Notify::new(), Notify::new());
-        let state = Mutex::default();
-        Self { shared: Arc::new(Shared { epoch, state, sender, is_read_elsewhere, to_tell, noted }) }
+        let shared = Shared {
+            epoch,
+            began: Instant::now(),
+            state: Mutex::default(),
+            readers: AtomicUsize::new(0),
+            is_read_elsewhere: AtomicBool::new(false),
+            to_tell: Notify::new(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The hub's epoch.
@@ -188,86 +95,75 @@ impl LiveHub {
 
     /// True when somebody listens, here or at another brain; work for the stream can be spared otherwise.
     pub fn has_readers(&self) -> bool {
-        self.shared.sender.receiver_count() > 0 || self.shared.is_read_elsewhere.load(Ordering::Relaxed)
+        self.shared.readers.load(Ordering::Relaxed) > 0 || self.shared.is_read_elsewhere.load(Ordering::Relaxed)
     }
 
     /// Notes that the thing called `key` is now `item`.
     pub fn note(&self, project: u64, topic: Topic, key: String, item: Value) {
         let mut state = self.lock();
-        if state.elsewhere.contains(&project) {
-            let outgoing = state.outgoing.entry((project, topic)).or_default();
-            outgoing.changed += 1;
+        if let Some(outgoing) = state.elsewhere.of(project, topic) {
             outgoing.note(key.clone(), item.clone());
             self.shared.to_tell.notify_one();
         }
-        let pending = state.pending.entry((project, topic)).or_default();
-        pending.changed += 1;
-        pending.note(key, item);
-        self.shared.noted.notify_one();
+        self.change(state, project, |journal, now| journal.of(topic, now).note(key, item));
     }
 
     /// Notes that `changed` more things changed, of which no details are told.
     pub fn note_uncounted(&self, project: u64, topic: Topic, changed: u64) {
         let mut state = self.lock();
-        if state.elsewhere.contains(&project) {
-            state.outgoing.entry((project, topic)).or_default().changed += changed;
+        if let Some(outgoing) = state.elsewhere.of(project, topic) {
+            outgoing.note_all(changed, BTreeMap::new());
             self.shared.to_tell.notify_one();
         }
-        state.pending.entry((project, topic)).or_default().changed += changed;
-        self.shared.noted.notify_one();
+        self.change(state, project, |journal, now| journal.of(topic, now).note_all(changed, BTreeMap::new()));
     }
 
     /// Takes in what another brain tells.
     pub fn absorb(&self, change: Change) {
         let Change { project, topic, changed, items } = change;
-        let mut state = self.lock();
-        let pending = state.pending.entry((project, topic)).or_default();
-        pending.changed += changed;
-        for (key, item) in items {
-            pending.note(key, item);
-        }
-        self.shared.noted.notify_one();
+        self.change(self.lock(), project, |journal, now| journal.of(topic, now).note_all(changed, items));
+    }
+
+    fn change(&self, mut state: MutexGuard<'_, State>, project: u64, note: impl FnOnce(&mut Journal, Instant)) {
+        let Some(read) = state.read.get_mut(&project) else { return };
+        note(&mut read.journal, Instant::now());
+        let noted = Arc::clone(&read.noted);
+        drop(state);
+        noted.notify_waiters();
     }
 
     /// Tells readers of a project, or all, to fetch again: something was missed.
     pub fn resync(&self, project: Option<u64>) {
-        let mut state = self.lock();
-        let read: Vec<u64> =
-            state.readers.keys().copied().filter(|read| project.is_none_or(|wanted| wanted == *read)).collect();
-        for project in read {
-            state.gap(project);
-            state.resyncs.insert(project);
-        }
-        self.shared.noted.notify_one();
+        let woken = self.lock().begin_again(|read| project.is_none_or(|wanted| wanted == read));
+        woken.iter().for_each(|noted| noted.notify_waiters());
+    }
+
+    /// Notes that things changed and nobody was told, because nobody listened: a reader that comes back must fetch again.
+    pub fn note_untold(&self) {
+        self.resync(None);
     }
 
     /// The projects that are read here, or were lately.
     pub fn reads(&self) -> Vec<u64> {
-        self.lock().readers.keys().copied().collect()
+        self.lock().read.keys().copied().collect()
     }
 
     /// Forgets projects that have not been read for a while.
     pub fn forget_readers(&self, now: Instant) {
         let mut state = self.lock();
-        let is_old = |readers: &Readers| {
-            readers.count == 0 && readers.left.is_none_or(|left| now.saturating_duration_since(left) >= LINGER)
-        };
-        let old: Vec<u64> =
-            state.readers.iter().filter(|(_, readers)| is_old(readers)).map(|(project, _)| *project).collect();
-        for project in old {
-            state.readers.remove(&project);
-            // From now on, other brains do not tell.
-            state.gap(project);
+        let before = state.read.len();
+        let is_old = |left: Instant| now.saturating_duration_since(left) >= LINGER;
+        // From now on, other brains do not tell.
+        state.read.retain(|_, read| read.readers > 0 || !read.left.is_none_or(is_old));
+        if state.read.len() < before {
             self.shared.to_tell.notify_one();
         }
     }
 
     /// Says which projects are read at other brains.
     pub fn set_elsewhere(&self, projects: BTreeSet<u64>) {
-        let mut state = self.lock();
-        state.outgoing.retain(|(project, _), _| projects.contains(project));
         self.shared.is_read_elsewhere.store(!projects.is_empty(), Ordering::Relaxed);
-        state.elsewhere = projects;
+        self.lock().elsewhere.set(projects);
     }
 
     /// Waits until there may be something to tell other brains: changes, or what is read here.
@@ -277,69 +173,65 @@ impl LiveHub {
 
     /// What is to be told to other brains.
     pub fn take_outgoing(&self) -> Vec<Change> {
-        let outgoing = std::mem::take(&mut self.lock().outgoing);
-        let change = |((project, topic), Pending { changed, items })| Change { project, topic, changed, items };
-        outgoing.into_iter().map(change).collect()
+        self.lock().elsewhere.take()
     }
 
-    /// Notes that things changed and nobody was told, because nobody listened: a reader that comes back must fetch again.
-    pub fn note_untold(&self) {
+    /// Opens the stream of a project, behind the event with id `last_event_id` if the reader has seen one.
+    pub fn subscribe(&self, project: u64, topics: BTreeSet<Topic>, last_event_id: Option<&str>) -> Subscription {
+        let now = Instant::now();
+        self.forget_readers(now);
         let mut state = self.lock();
-        state.kept.clear();
-        state.next_number += 1;
-    }
-
-    /// Waits until something was noted since the last [`Self::tick`].
-    pub async fn noted(&self) {
-        self.shared.noted.notified().await;
-    }
-
-    /// Turns what was noted into events. Called by the ticker.
-    pub fn tick(&self) {
-        let mut state = self.lock();
-        for project in std::mem::take(&mut state.resyncs) {
-            let _ = self.shared.sender.send(Signal::Resync(project));
-        }
-        for ((project, topic), pending) in std::mem::take(&mut state.pending) {
-            state.next_number += 1;
-            let number = state.next_number;
-            let frame = frame(&self.shared.epoch, number, topic, &pending);
-            let event = Arc::new(LiveEvent { number, project, topic, frame });
-            state.kept.push_back(Arc::clone(&event));
-            if state.kept.len() > KEPT {
-                state.kept.pop_front();
-            }
-            // Nobody listening is fine.
-            let _ = self.shared.sender.send(Signal::Event(event));
-        }
-    }
-
-    /// Opens the stream of a project, after the event with id `last_event_id` if the reader has seen one.
-    pub fn subscribe(&self, project: u64, last_event_id: Option<&str>) -> Subscription {
-        // Under the lock, so that no event falls between what is replayed and what is received.
-        let mut state = self.lock();
-        let receiver = self.shared.sender.subscribe();
-        let readers = state.readers.entry(project).or_insert_with(|| {
+        self.shared.readers.fetch_add(1, Ordering::Relaxed);
+        state.comers += 1;
+        let pace = Pace::new(state.comers, self.shared.began);
+        let State { read, journals, .. } = &mut *state;
+        let read = read.entry(project).or_insert_with(|| {
             self.shared.to_tell.notify_one();
-            Readers::default()
+            *journals += 1;
+            Read { journal: Journal::new(*journals), noted: Arc::default(), readers: 0, left: None }
         });
-        readers.count += 1;
-        let (replay, resync) = match last_event_id {
-            None => (VecDeque::new(), false),
-            Some(id) => match self.resume_from(&state, project, id) {
-                Some(after) => (state.kept.iter().filter(|e| e.number > after).cloned().collect(), false),
-                None => (VecDeque::new(), true),
-            },
+        read.readers += 1;
+        let place = match last_event_id {
+            None => read.journal.end(),
+            // Who comes from anywhere else is nowhere.
+            Some(id) => self.place_of(id).filter(|place| place.journal == read.journal.number()).unwrap_or_default(),
         };
-        Subscription { hub: self.clone(), project, replay, receiver, resync }
+        let noted = Arc::clone(&read.noted);
+        Subscription { hub: self.clone(), project, topics, place, noted, pace, ready: VecDeque::new() }
     }
 
-    fn resume_from(&self, state: &State, project: u64, id: &str) -> Option<u64> {
-        let (epoch, number) = id.rsplit_once('-')?;
-        let number: u64 = number.parse().ok()?;
-        let oldest_kept = state.kept.front().map_or(state.next_number + 1, |e| e.number);
-        let is_whole = number + 1 >= oldest_kept && state.gaps.get(&project).is_none_or(|gap| number >= *gap);
-        (epoch == self.shared.epoch && is_whole && number <= state.next_number).then_some(number)
+    fn place_of(&self, id: &str) -> Option<Place> {
+        let (epoch, place) = id.rsplit_once('-')?;
+        if epoch == self.shared.epoch { Place::parse(place) } else { None }
+    }
+
+    /// A reader has left.
+    pub(super) fn leave(&self, project: u64) {
+        self.shared.readers.fetch_sub(1, Ordering::Relaxed);
+        if let Some(read) = self.lock().read.get_mut(&project) {
+            read.readers = read.readers.saturating_sub(1);
+            read.left = Some(Instant::now());
+        }
+    }
+
+    /// True when there is something that a reader has to be told.
+    pub(super) fn has_news(&self, project: u64, place: &Place, topics: &BTreeSet<Topic>) -> bool {
+        self.lock().read.get(&project).is_some_and(|read| read.journal.has_news(place, topics))
+    }
+
+    /// What a reader has not been told.
+    pub(super) fn look(&self, project: u64, place: &Place, topics: &BTreeSet<Topic>, now: Instant) -> Look {
+        let state = self.lock();
+        let Some(Read { journal, .. }) = state.read.get(&project) else { return Look::Resync(*place) };
+        let (end, is_renumbered) = (journal.end(), place.journal != 0 && place.journal != journal.number());
+        if is_renumbered {
+            // What it has not been told yet may be newer than what it is about to fetch.
+            Look::Resync(Place { journal: end.journal, counts: place.counts })
+        } else if journal.goes_on_from(place, topics, now) {
+            Look::News(journal.since(place, topics), end)
+        } else {
+            Look::Resync(end)
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -348,167 +240,165 @@ impl LiveHub {
     }
 }
 
-/// The text of an event, as the format of Server-Sent Events has it. JSON has no line breaks of its own.
-fn frame(epoch: &str, number: u64, topic: Topic, pending: &Pending) -> Bytes {
-    let mut text =
-        format!("id: {epoch}-{number}\nevent: {}\ndata: {{\"changed\":{},\"items\":[", topic.name(), pending.changed);
-    let most = text.len() + MAX_ITEM_BYTES;
-    let mut separator = "";
-    for item in pending.items.values() {
-        let item = item.to_string();
-        if text.len() + item.len() <= most {
-            text.push_str(separator);
-            text.push_str(&item);
-            separator = ",";
-        }
-    }
-    text.push_str("]}\n\n");
-    text.into()
-}
-
-impl Subscription {
-    /// Waits for what is next.
-    pub async fn next(&mut self) -> Next {
-        if std::mem::take(&mut self.resync) {
-            return Next::Resync;
-        }
-        loop {
-            let event = match self.replay.pop_front() {
-                Some(event) => event,
-                None => match self.receiver.recv().await {
-                    Ok(Signal::Event(event)) => event,
-                    Ok(Signal::Resync(project)) if project == self.project => return Next::Resync,
-                    Ok(Signal::Resync(_)) => continue,
-                    Err(broadcast::error::RecvError::Lagged(_)) => {
-                        // What it will fetch is newer than what still waits for it.
-                        self.receiver = self.receiver.resubscribe();
-                        return Next::Resync;
-                    }
-                    Err(broadcast::error::RecvError::Closed) => return Next::End,
-                },
-            };
-            if event.project == self.project {
-                return Next::Event(event);
-            }
-        }
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        let mut state = self.hub.lock();
-        if let Some(readers) = state.readers.get_mut(&self.project) {
-            readers.count = readers.count.saturating_sub(1);
-            readers.left = Some(Instant::now());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::journal::BEHIND;
+    use crate::live::{LiveEvent, MAX_ITEM_BYTES, MAX_ITEMS, Next};
 
     fn hub() -> LiveHub {
         LiveHub::new("e1".into())
     }
 
-    fn data(event: &LiveEvent) -> Value {
+    fn reader(hub: &LiveHub, project: u64, last_event_id: Option<&str>) -> Subscription {
+        hub.subscribe(project, Topic::ALL.into_iter().collect(), last_event_id)
+    }
+
+    /// Id and data of an event.
+    fn read(event: &LiveEvent) -> (String, Value) {
         let frame = std::str::from_utf8(&event.frame).expect("text");
         let lines: Vec<&str> = frame.lines().collect();
         let [id, topic, data, ""] = lines[..] else { panic!("not an event: {frame}") };
-        assert_eq!((id, topic), (&*format!("id: e1-{}", event.number), &*format!("event: {}", event.topic.name())));
-        serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON")
+        assert_eq!(topic, format!("event: {}", event.topic.name()));
+        let data = serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON");
+        (id.strip_prefix("id: ").expect("an id").to_owned(), data)
     }
 
-    async fn next_data(subscription: &mut Subscription) -> Option<(Topic, Value)> {
+    /// Topic, id and data of the next event.
+    async fn next(subscription: &mut Subscription) -> (Topic, String, Value) {
         match subscription.next().await {
-            Next::Event(event) => Some((event.topic, data(&event))),
-            Next::Resync | Next::End => None,
+            Next::Event(event) => {
+                let (id, data) = read(&event);
+                (event.topic, id, data)
+            }
+            Next::Resync => panic!("an event"),
         }
     }
 
-    #[tokio::test]
-    async fn changes_between_two_ticks_are_one_event_with_the_latest_of_each() {
+    async fn is_resync(subscription: &mut Subscription) -> bool {
+        matches!(subscription.next().await, Next::Resync)
+    }
+
+    fn note(hub: &LiveHub, project: u64, key: &str) {
+        hub.note(project, Topic::Tasks, key.into(), key.into());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_that_come_together_are_one_event_with_the_latest_of_each() {
         let hub = hub();
-        let mut reader = hub.subscribe(1, None);
+        let mut here = reader(&hub, 1, None);
         hub.note(1, Topic::Tasks, "a".into(), Value::from(1));
         hub.note(1, Topic::Tasks, "a".into(), Value::from(2));
-        hub.note(2, Topic::Tasks, "other project".into(), Value::from(9));
-        hub.tick();
-        let (topic, data) = next_data(&mut reader).await.expect("an event");
+        note(&hub, 2, "other project");
+        let (topic, _, data) = next(&mut here).await;
         assert_eq!((topic, &data["changed"], &data["items"]), (Topic::Tasks, &Value::from(2), &serde_json::json!([2])));
     }
 
-    #[tokio::test]
-    async fn of_too_many_changes_only_the_number_is_told() {
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_is_told_at_most_four_times_a_second_and_of_everything() {
         let hub = hub();
-        let mut reader = hub.subscribe(1, None);
-        for i in 0..1_000 {
-            hub.note(1, Topic::Tasks, i.to_string(), Value::from(i));
+        let mut here = reader(&hub, 1, None);
+        let (mut told, mut events) = (0, 0);
+        for _ in 0..1_000 {
+            note(&hub, 1, "a");
+            tokio::select! {
+                biased;
+                (_, _, data) = next(&mut here) => {
+                    told += data["changed"].as_u64().expect("a number");
+                    events += 1;
+                }
+                () = tokio::time::sleep(Duration::from_millis(10)) => {}
+            }
         }
-        hub.tick();
-        let (_, data) = next_data(&mut reader).await.expect("an event");
-        assert_eq!((data["changed"].as_u64(), data["items"].as_array().map(Vec::len)), (Some(1_000), Some(MAX_ITEMS)));
+        // After a turn's worth of quiet the rest has come.
+        told += next(&mut here).await.2["changed"].as_u64().expect("a number");
+        assert_eq!(told, 1_000);
+        assert!(events <= 41, "{events}");
     }
 
-    #[tokio::test]
-    async fn of_changes_that_are_too_large_only_the_number_is_told() {
+    #[tokio::test(start_paused = true)]
+    async fn of_changes_that_are_too_many_or_too_large_only_the_number_is_told() {
         let hub = hub();
-        let mut reader = hub.subscribe(1, None);
+        let mut here = reader(&hub, 1, None);
+        hub.note_uncounted(1, Topic::Tasks, 1_000 - MAX_ITEMS as u64);
+        (0..MAX_ITEMS).for_each(|i| note(&hub, 1, &i.to_string()));
+        let (_, _, data) = next(&mut here).await;
+        assert_eq!((data["changed"].as_u64(), data["items"].as_array().map(Vec::len)), (Some(1_000), Some(MAX_ITEMS)));
         for i in 0..3 {
             hub.note(1, Topic::Tasks, i.to_string(), Value::from("x".repeat(MAX_ITEM_BYTES / 5 * 2)));
         }
-        hub.tick();
-        let (_, data) = next_data(&mut reader).await.expect("an event");
+        let (_, _, data) = next(&mut here).await;
         assert_eq!((data["changed"].as_u64(), data["items"].as_array().map(Vec::len)), (Some(3), Some(2)));
     }
 
-    #[tokio::test]
-    async fn a_reader_resumes_where_it_was() {
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_is_told_of_its_topics() {
         let hub = hub();
-        for i in 0..3 {
-            hub.note(1, Topic::Queues, "q".into(), Value::from(i));
-            hub.tick();
-        }
-        let mut reader = hub.subscribe(1, Some("e1-2"));
-        assert_eq!(next_data(&mut reader).await.expect("an event").1["items"][0], 2);
+        let mut here = hub.subscribe(1, BTreeSet::from([Topic::Queues]), None);
+        note(&hub, 1, "a");
+        hub.note(1, Topic::Queues, "q".into(), Value::Null);
+        assert_eq!(next(&mut here).await.0, Topic::Queues);
+        note(&hub, 1, "b");
+        let more = tokio::time::timeout(Duration::from_secs(60), here.next()).await;
+        assert!(more.is_err(), "{more:?}");
     }
 
-    #[tokio::test]
-    async fn a_reader_from_another_run_or_long_ago_fetches_again() {
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_resumes_behind_the_event_it_has_seen() {
         let hub = hub();
-        for _ in 0..KEPT + 10 {
-            hub.note(1, Topic::Queues, "q".into(), Value::Null);
-            hub.tick();
-        }
-        for id in ["e0-5", "e1-1", "e1-9999", "nonsense"] {
-            assert!(matches!(hub.subscribe(1, Some(id)).next().await, Next::Resync), "{id}");
+        let mut here = reader(&hub, 1, None);
+        hub.note_uncounted(1, Topic::Agents, 2);
+        note(&hub, 1, "a");
+        let (first, second) = (next(&mut here).await, next(&mut here).await);
+        assert_eq!((first.0, second.0), (Topic::Tasks, Topic::Agents));
+        drop(here);
+        note(&hub, 1, "b");
+        let mut from_first = reader(&hub, 1, Some(&first.1));
+        assert_eq!(next(&mut from_first).await.2, serde_json::json!({ "changed": 1, "items": ["b"] }));
+        assert_eq!(next(&mut from_first).await.2["changed"], 2, "the other topic was not seen");
+        let mut from_second = reader(&hub, 1, Some(&second.1));
+        assert_eq!(next(&mut from_second).await.2, serde_json::json!({ "changed": 1, "items": ["b"] }));
+        assert!(!hub.has_news(1, &from_second.place, &from_second.topics));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_from_another_run_or_project_fetches_again() {
+        let hub = hub();
+        let mut other = reader(&hub, 2, None);
+        note(&hub, 2, "a");
+        let (_, of_another_project, _) = next(&mut other).await;
+        let _here = reader(&hub, 1, None);
+        for id in [&of_another_project, "e0-1.0.0.0.0.0", "e1-2.9.0.0.0.0", "e1-5", "nonsense"] {
+            assert!(is_resync(&mut reader(&hub, 1, Some(id))).await, "{id}");
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_reader_that_was_away_while_nobody_listened_fetches_again() {
         let hub = hub();
-        hub.note(1, Topic::Queues, "q".into(), Value::Null);
-        hub.tick();
-        assert!(matches!(hub.subscribe(1, Some("e1-0")).next().await, Next::Event(_)));
+        let mut here = reader(&hub, 1, None);
+        note(&hub, 1, "a");
+        let (_, id, _) = next(&mut here).await;
+        drop(here);
+        assert!(!hub.has_readers());
         hub.note_untold();
-        assert!(matches!(hub.subscribe(1, Some("e1-1")).next().await, Next::Resync));
+        assert!(is_resync(&mut reader(&hub, 1, Some(&id))).await);
     }
 
-    #[tokio::test]
-    async fn a_slow_reader_is_told_to_fetch_again() {
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_did_not_read_for_long_fetches_again_and_goes_on_from_there() {
         let hub = hub();
-        let mut reader = hub.subscribe(1, None);
-        for _ in 0..LAG + 10 {
-            hub.note(1, Topic::Queues, "q".into(), Value::Null);
-            hub.tick();
+        let (mut stuck, mut slow) = (reader(&hub, 1, None), reader(&hub, 1, None));
+        note(&hub, 1, "old");
+        tokio::time::sleep(BEHIND / 2).await;
+        assert_eq!(next(&mut slow).await.2["items"][0], "old", "slow is not stuck");
+        for _ in 0..2 * BEHIND.as_secs() {
+            note(&hub, 1, "old");
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        assert!(matches!(reader.next().await, Next::Resync));
-        hub.note(1, Topic::Queues, "q".into(), Value::from("new"));
-        hub.tick();
-        let (_, data) = next_data(&mut reader).await.expect("an event");
-        assert_eq!(data["items"][0], "new", "the old ones are passed over");
+        assert!(is_resync(&mut stuck).await);
+        note(&hub, 1, "new");
+        assert_eq!(next(&mut stuck).await.2, serde_json::json!({ "changed": 1, "items": ["new"] }));
     }
 
     fn change(project: u64, key: &str) -> Change {
@@ -516,15 +406,14 @@ mod tests {
         Change { project, topic: Topic::Tasks, changed: 7, items }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_other_brains_tell_is_told_to_readers_and_not_told_on() {
         let hub = hub();
         hub.set_elsewhere(BTreeSet::from([1]));
-        let mut reader = hub.subscribe(1, None);
+        let mut here = reader(&hub, 1, None);
         hub.absorb(change(1, "a"));
-        hub.note(1, Topic::Tasks, "b".into(), Value::from("b"));
-        hub.tick();
-        let (_, data) = next_data(&mut reader).await.expect("an event");
+        note(&hub, 1, "b");
+        let (_, _, data) = next(&mut here).await;
         assert_eq!((&data["changed"], &data["items"]), (&Value::from(8), &serde_json::json!(["a", "b"])));
         let told = hub.take_outgoing();
         assert_eq!(
@@ -549,34 +438,37 @@ mod tests {
         assert!(hub.take_outgoing().is_empty());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_reader_of_what_other_brains_may_not_have_told_fetches_again() {
         let hub = hub();
-        let (mut here, mut other) = (hub.subscribe(1, None), hub.subscribe(2, None));
-        hub.note(1, Topic::Tasks, "a".into(), Value::Null);
-        hub.note(2, Topic::Tasks, "a".into(), Value::Null);
+        let (mut here, mut other) = (reader(&hub, 1, None), reader(&hub, 2, None));
+        note(&hub, 1, "a");
+        note(&hub, 2, "a");
+        let (_, before, _) = next(&mut here).await;
         hub.resync(Some(1));
-        hub.tick();
-        assert!(matches!(here.next().await, Next::Resync));
-        assert!(matches!(here.next().await, Next::Event(_)));
-        assert!(matches!(other.next().await, Next::Event(_)));
+        assert!(is_resync(&mut here).await);
+        assert_eq!(next(&mut other).await.0, Topic::Tasks);
+        note(&hub, 1, "b");
+        let (_, after, _) = next(&mut here).await;
         drop(here);
-        assert!(matches!(hub.subscribe(1, Some("e1-0")).next().await, Next::Resync));
-        assert!(matches!(hub.subscribe(1, Some("e1-1")).next().await, Next::Event(_)));
+        note(&hub, 1, "c");
+        assert!(is_resync(&mut reader(&hub, 1, Some(&before))).await);
+        assert_eq!(next(&mut reader(&hub, 1, Some(&after))).await.2["items"], serde_json::json!(["c"]));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_comes_back_when_other_brains_have_stopped_telling_fetches_again() {
         let hub = hub();
-        let reader = hub.subscribe(1, None);
-        let later = Instant::now() + LINGER;
-        hub.forget_readers(later);
+        let mut here = reader(&hub, 1, None);
+        note(&hub, 1, "a");
+        let (_, id, _) = next(&mut here).await;
+        hub.forget_readers(Instant::now() + LINGER);
         assert_eq!(hub.reads(), [1], "somebody reads");
-        drop(reader);
+        drop(here);
         hub.forget_readers(Instant::now());
         assert_eq!(hub.reads(), [1], "it may come back");
         hub.forget_readers(Instant::now() + LINGER);
         assert!(hub.reads().is_empty());
-        assert!(matches!(hub.subscribe(1, Some("e1-0")).next().await, Next::Resync));
+        assert!(is_resync(&mut reader(&hub, 1, Some(&id))).await);
     }
 }

@@ -28,6 +28,7 @@ use super::ServerOptions;
 use super::agent_certificate::AgentCertificate;
 use super::forwarded::TrustedProxies;
 use super::open_files;
+use super::read_ahead::ReadAhead;
 use super::tls::ServerTls;
 use crate::brain::Brain;
 use crate::client_address::ClientAddress;
@@ -39,6 +40,11 @@ const MAX_CONNECTIONS: usize = 20_000;
 /// the live stream too slowly is to find out, and to cost little until then.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT: u32 = 128 << 10;
+/// How long a peer may take in nothing of what waits for it before the connection is closed.
+#[cfg(target_os = "linux")]
+const STUCK: Duration = Duration::from_secs(60);
+/// Bytes of an answer that wait here for a peer that does not read, besides what the kernel takes; and of a request's head, at most.
+const MAX_BUFFER: usize = 64 << 10;
 /// How long a peer may take to send its request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer may take to agree on TLS.
@@ -103,7 +109,11 @@ async fn accept(
     // Acks and live events are small and must not wait for more.
     tcp.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
-    socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(MAX_UNSENT)?;
+    {
+        let socket = socket2::SockRef::from(&tcp);
+        socket.set_tcp_notsent_lowat(MAX_UNSENT)?;
+        socket.set_tcp_user_timeout(Some(STUCK))?;
+    }
     Ok((tcp, peer, permit))
 }
 
@@ -154,7 +164,8 @@ impl Server {
             server.router.clone().call(request)
         });
         let builder = http_builder();
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), as_hyper(service));
+        let connection =
+            builder.serve_connection_with_upgrades(TokioIo::new(ReadAhead::new(stream)), as_hyper(service));
         let mut served = std::pin::pin!(watcher.watch(connection.into_owned()));
         // The header time-out begins with the first bytes: whoever sends none would hold its place for ever.
         tokio::select! {
@@ -195,8 +206,13 @@ async fn handshake(
 fn http_builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // Without a timer the header time-out would do nothing.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256).keep_alive_interval(Duration::from_secs(20));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_BUFFER);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_send_buf_size(MAX_BUFFER)
+        .max_concurrent_streams(256)
+        .keep_alive_interval(Duration::from_secs(20));
     builder
 }
 

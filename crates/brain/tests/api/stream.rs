@@ -55,7 +55,6 @@ impl Reader {
 
 async fn note(brain: &TestBrain, topic: Topic, number: u64) {
     brain.brain.live.note(brain.project_id().await, topic, format!("k{number}"), json!({ "n": number }));
-    brain.brain.live.tick();
 }
 
 #[tokio::test]

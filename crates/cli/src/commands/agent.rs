@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use taskplane_agent::connection::{ClientCertificate, TlsOptions, TokenSource};
 use taskplane_agent::engine::Engine;
 use taskplane_agent::redact::{RedactionConfig, Strings};
-use taskplane_agent::{Agent, AgentConfig};
-use taskplane_engine_celery::{CeleryConfig, CeleryEngine};
+use taskplane_agent::{Agent, AgentConfig, AgentError};
+use taskplane_engine_celery::{CeleryConfig, CeleryEngine, ConfigError};
 
 use crate::arguments::{AgentOptions, ClientTlsOptions, RedactStrings};
 use crate::wrong_usage::WrongUsage;
@@ -18,10 +18,11 @@ pub(crate) async fn run(options: AgentOptions) -> Result<()> {
     let token = match (options.token, options.token_file) {
         (_, Some(path)) => TokenSource::File(path),
         (Some(token), None) => TokenSource::Literal(token.trim().to_owned()),
-        (None, None) => bail!(
+        (None, None) => bail!(WrongUsage(
             "the agent needs a token: make one with `taskplane token create`, or in the dashboard under Agents, and give it \
              with --token, TASKPLANE_TOKEN or --token-file"
-        ),
+                .to_owned()
+        )),
     };
     let name = match options.name {
         Some(name) => name,
@@ -38,7 +39,10 @@ pub(crate) async fn run(options: AgentOptions) -> Result<()> {
         },
         ..RedactionConfig::default()
     };
-    let agent = Agent::new(config, engines)?;
+    let agent = Agent::new(config, engines).map_err(|error| match error {
+        AgentError::Name | AgentError::Url(_) | AgentError::Redaction(_) => WrongUsage(error.to_string()).into(),
+        error => anyhow::Error::new(error),
+    })?;
     agent.run(super::stop_on_signal()?).await;
     Ok(())
 }
@@ -55,15 +59,22 @@ fn tls(options: ClientTlsOptions) -> Result<TlsOptions> {
 fn engines(options: &AgentOptions) -> Result<Vec<Arc<dyn Engine>>> {
     let broker = match &options.celery[..] {
         [broker] => broker,
-        [] => bail!("the agent has nothing to observe: name a broker, such as --celery redis://127.0.0.1:6379/0"),
-        _ => bail!(
+        [] => bail!(WrongUsage(
+            "the agent has nothing to observe: name a broker, such as --celery redis://127.0.0.1:6379/0".to_owned()
+        )),
+        _ => bail!(WrongUsage(
             "one agent observes one Celery broker for now: start an agent, with a --data-dir of its own, for each"
-        ),
+                .to_owned()
+        )),
     };
     let mut config = CeleryConfig::new(broker);
     config.result_backend_url.clone_from(&options.celery_results);
     config.payload_dir = Some(options.data_dir.join("celery-payloads"));
-    Ok(vec![Arc::new(CeleryEngine::new(config)?)])
+    let engine = CeleryEngine::new(config).map_err(|error| match error {
+        ConfigError::BadUrl { .. } | ConfigError::UnsupportedScheme { .. } => WrongUsage(error.to_string()).into(),
+        ConfigError::PayloadDir { .. } => anyhow::Error::new(error),
+    })?;
+    Ok(vec![Arc::new(engine)])
 }
 
 /// The kernel's name of this host; Linux only, like the packages we ship.

@@ -10,7 +10,7 @@ use crate::store::Place;
 
 pub(crate) async fn run(command: ApiKeyCommand) -> Result<()> {
     let ApiKeyCommand::Create(options) = command;
-    let store = Place::of(options.store)?.open().await?;
+    let store = Place::of(options.store)?.open_for_a_brain().await?;
     let role = match options.role {
         RoleName::Viewer => Role::Viewer,
         RoleName::Operator => Role::Operator,

@@ -9,7 +9,7 @@ use crate::store::Place;
 
 pub(crate) async fn run(command: TokenCommand) -> Result<()> {
     let TokenCommand::Create(options) = command;
-    let store = Place::of(options.store)?.open().await?;
+    let store = Place::of(options.store)?.open_for_a_brain().await?;
     let agent = options.agent.as_deref();
     let token = auth::issue_agent_token(&*store, &options.project, agent, super::ACTOR, clock::now()).await?;
     say(&token);

@@ -33,6 +33,11 @@ impl Attempt {
         self.end.is_none()
     }
 
+    /// True when what was seen may be about it, by the worker that told.
+    fn is_of(&self, seen: &TaskObservation) -> bool {
+        self.worker.is_none() || seen.worker.is_none() || self.worker == seen.worker
+    }
+
     fn reset(&mut self) {
         (self.started, self.end) = (false, None);
     }
@@ -53,6 +58,7 @@ impl Attempt {
 impl Attempts {
     /// Finds the attempt something was seen of, puts its number into the observation, and says whether it is new.
     pub(crate) fn observe(&mut self, seen: &mut TaskObservation, ts: Timestamp) -> bool {
+        seen.retries = seen.retries.or_else(|| self.retried_before(seen));
         let place = match seen.retries {
             Some(number) => self.numbered(number),
             None if seen.kind == TaskEventKind::Retry && !self.0.iter().any(|a| a.received) => return true,
@@ -119,12 +125,20 @@ impl Attempts {
         }
     }
 
+    /// The attempt before the first that is known, when a retry can only be about that one. Who has just begun to listen often hears
+    /// first that the next attempt was received: that one has not run, or not at the worker that tells of a retry.
+    fn retried_before(&self, seen: &TaskObservation) -> Option<u32> {
+        let has_run = |a: &Attempt| a.is_of(seen) && (a.started || !a.open());
+        let first = self.0.first().filter(|first| first.received && self.0.len() < MAX_ATTEMPTS)?;
+        let is_before = seen.kind == TaskEventKind::Retry && !self.0.iter().any(has_run);
+        first.number.filter(|_| is_before)?.checked_sub(1)
+    }
+
     fn infer(&mut self, seen: &TaskObservation, ts: Timestamp) -> usize {
         if self.0.is_empty() {
             self.0.push(Attempt { worker: seen.worker.clone(), ..Attempt::default() });
         }
-        let same = |a: &Attempt| a.worker.is_none() || seen.worker.is_none() || a.worker == seen.worker;
-        let mut places: Vec<usize> = (0..self.0.len()).filter(|place| same(&self.0[*place])).collect();
+        let mut places: Vec<usize> = (0..self.0.len()).filter(|place| self.0[*place].is_of(seen)).collect();
         if places.is_empty() {
             places.extend(0..self.0.len());
         }
@@ -191,6 +205,25 @@ mod tests {
     fn a_lost_retry_event_does_not_shift_what_follows() {
         let events = [(Received, Some(0), "w"), (Started, None, "w"), (Received, Some(1), "w"), (Started, None, "w")];
         assert_eq!(told(&[&events[..], &[(Retry, None, "w")]].concat()), numbers(&[0, 0, 1, 1, 1]));
+    }
+
+    #[test]
+    fn a_retry_that_is_heard_first_of_all_but_the_next_attempt_belongs_to_the_one_before() {
+        let retried_by = |worker| [(Received, Some(1), "b"), (Retry, None, worker), (Succeeded, None, "b")];
+        assert_eq!(told(&retried_by("b")), numbers(&[1, 0, 1]));
+        assert_eq!(told(&retried_by("a")), numbers(&[1, 0, 1]));
+        let running = |worker| [(Received, Some(1), "b"), (Started, None, "b"), (Retry, None, worker)];
+        assert_eq!(told(&running("a")), numbers(&[1, 1, 0]));
+        assert_eq!(told(&running("b")), numbers(&[1, 1, 1]), "it has run itself");
+        assert_eq!(told(&[(Received, Some(0), "b"), (Retry, None, "b")]), numbers(&[0, 0]), "there is none before");
+    }
+
+    /// As an agent saw it that began to listen between the first two events of a task.
+    #[test]
+    fn a_task_met_after_it_was_received_has_no_attempt_too_many() {
+        let events = [(Started, None, "w"), (Received, Some(1), "w"), (Retry, None, "w"), (Started, None, "w")];
+        let expected = [vec![Some(None)], numbers(&[1, 0, 1, 1])].concat();
+        assert_eq!(told(&[&events[..], &[(Succeeded, None, "w")]].concat()), expected);
     }
 
     #[test]

@@ -84,6 +84,8 @@ impl Intake {
         let meta = self.take(&seen.task_id, seen.kind);
         if let Some(meta) = &meta {
             meta.enrich(&mut seen);
+        } else if seen.kind == TaskEventKind::Retry && tracker.is_late_retry(&seen.task_id, ts) {
+            return None;
         }
         self.tell(ts, seen, (args_repr, kwargs_repr), meta.as_ref(), tracker, workers)
     }
@@ -131,7 +133,7 @@ impl Intake {
         }
         let told = self.tell(ts, meta.seen(), (None, None), Some(meta), tracker, workers);
         if told.is_some() && meta.kind == TaskEventKind::Retry {
-            tracker.next_attempt(&meta.task_id);
+            tracker.next_attempt(&meta.task_id, ts);
         }
         told
     }

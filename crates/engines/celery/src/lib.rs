@@ -31,6 +31,8 @@ mod python_json;
 mod python_literal;
 mod python_repr;
 mod queues;
+#[cfg(test)]
+mod restarts;
 mod results;
 mod retry;
 mod routes;

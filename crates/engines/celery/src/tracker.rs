@@ -39,6 +39,8 @@ pub(crate) struct Known {
     pub(crate) chord_id: Option<String>,
     pub(crate) priority: Option<i64>,
     attempts: Attempts,
+    /// When a retry was done that was told by its result alone, until its late event comes.
+    retried_alone: Option<Timestamp>,
 }
 
 impl Known {
@@ -148,8 +150,10 @@ impl Tracker {
             let bounded = |repr: String| (repr.len() <= MAX_REPR).then_some(repr);
             known.args_repr = reprs.0.and_then(bounded).or(known.args_repr.take());
             known.kwargs_repr = reprs.1.and_then(bounded).or(known.kwargs_repr.take());
+            // Before the worker is filled in: which one told is what counts.
+            let is_new = known.attempts.observe(seen, ts);
             known.fill(seen);
-            known.attempts.observe(seen, ts)
+            is_new
         });
         match (&seen.name, told_queue) {
             (Some(name), Some(queue)) => self.routes.learn(name, &queue),
@@ -159,9 +163,18 @@ impl Tracker {
         new
     }
 
-    /// The next attempt begins: called after a retry was told from its result alone, where no event will say so.
-    pub(crate) fn next_attempt(&mut self, task_id: &str) {
-        self.update(task_id, |known| known.attempts.retried());
+    /// The next attempt begins: called after a retry, done at `done`, was told from its result alone, where no event will say so.
+    pub(crate) fn next_attempt(&mut self, task_id: &str, done: Timestamp) {
+        self.update(task_id, |known| {
+            known.attempts.retried();
+            known.retried_alone = Some(done);
+        });
+    }
+
+    /// The event of a retry has come, without a result that waited for it. True, once, when that result was told by itself before.
+    pub(crate) fn is_late_retry(&mut self, task_id: &str, ts: Timestamp) -> bool {
+        self.contains(task_id)
+            && self.update(task_id, |known| known.retried_alone.take()).is_some_and(|done| done <= ts)
     }
 
     /// A result newer than the end that was told: the task ran again under its id, with events off.

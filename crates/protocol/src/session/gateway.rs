@@ -34,7 +34,7 @@ pub enum GatewayInput<'a> {
     Command(&'a Command),
     /// The driver does not read at the moment, because storage is slow: silence is not the peer's.
     NotReading,
-    /// Time passes. Call it once a second.
+    /// Time passes. Call it once a second, or when [`GatewaySession::next_tick`] says so.
     Tick,
     /// The connection must end.
     Close(CloseCode, &'static str),
@@ -92,6 +92,12 @@ impl GatewaySession {
     /// True when nothing more may be done with the connection.
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
+    }
+
+    /// Until when no [`GatewayInput::Tick`] is needed. Whatever comes before may move it on, and never back.
+    pub fn next_tick(&self) -> Duration {
+        let next = (self.last_frame + HEARTBEAT_TIMEOUT).min(self.last_ping + PING_EVERY);
+        if self.phase == Phase::AwaitingHello { next.min(self.began + HELLO_TIMEOUT) } else { next }
     }
 
     /// Takes in one input. A closed session answers nothing.

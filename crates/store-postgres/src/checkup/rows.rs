@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use taskplane_model::Timestamp;
 use taskplane_store::backend::ids;
+use taskplane_store::backend::search::{keys_place, place};
 use taskplane_store::backend::stats::decode;
 use tokio_postgres::Transaction;
 
@@ -19,19 +20,34 @@ const CLOCK_TOLERANCE: i64 = 60_000_000;
 /// Rows read at once.
 const PAGE: i64 = 5_000;
 
-/// Looks at all tables; what one check cannot read, another may.
-pub(super) async fn look(checkup: &mut Checkup, db: &mut Transaction<'_>, deep: bool, now: Timestamp) {
+/// Looks at all tables; those that are made from others are left out when they are of an older version.
+pub(super) async fn look(checkup: &mut Checkup, db: &mut Transaction<'_>, deep: bool, now: Timestamp, is_newest: bool) {
     if let Err(error) = look_at_tasks(checkup, db, deep).await {
         return checkup.unchecked(Check::Records, &error);
     }
-    if let Err(error) = look_at_statistics(checkup, db, deep).await {
+    if let Err(error) = look_at_statistics(checkup, db, "rollups", deep).await {
         return checkup.unchecked(Check::Statistics, &error);
     }
     if let Err(error) = look_at_streams(checkup, db).await {
         return checkup.unchecked(Check::Streams, &error);
     }
     if let Err(error) = look_at_clock(checkup, db, now).await {
-        checkup.unchecked(Check::Clock, &error);
+        return checkup.unchecked(Check::Clock, &error);
+    }
+    if is_newest {
+        look_at_derived(checkup, db, deep, now).await;
+    }
+}
+
+async fn look_at_derived(checkup: &mut Checkup, db: &Transaction<'_>, deep: bool, now: Timestamp) {
+    if let Err(error) = look_at_statistics(checkup, db, "rollup_sums", deep).await {
+        return checkup.unchecked(Check::Statistics, &error);
+    }
+    if let Err(error) = look_at_search(checkup, db).await {
+        return checkup.unchecked(Check::Search, &error);
+    }
+    if let Err(error) = look_at_retention(checkup, db, now).await {
+        checkup.unchecked(Check::Retention, &error);
     }
 }
 
@@ -119,20 +135,63 @@ async fn look_at_page(db: &Transaction<'_>, page: &[Row], seed: u64, looked: &mu
     Ok(())
 }
 
-async fn look_at_statistics(checkup: &mut Checkup, db: &Transaction<'_>, deep: bool) -> Result<()> {
-    let share = if deep { 100.0 } else { share(db, "rollups").await? };
+async fn look_at_statistics(checkup: &mut Checkup, db: &Transaction<'_>, table: &str, deep: bool) -> Result<()> {
+    let share = if deep { 100.0 } else { share(db, table).await? };
     let most = if deep { i64::MAX } else { SAMPLE as i64 };
-    let sql = "SELECT data FROM rollups TABLESAMPLE SYSTEM ($1) LIMIT $2";
+    let sql = format!("SELECT data FROM {table} TABLESAMPLE SYSTEM ($1) LIMIT $2");
     let (mut looked, mut wrong) = (0, None);
-    for row in rows(db, sql, &[&(share as f32), &most]).await? {
+    for row in rows(db, &sql, &[&(share as f32), &most]).await? {
         looked += 1;
         if let Err(error) = decode(column(&row, 0)?) {
             wrong = Some(error);
         }
     }
     match wrong {
-        None => checkup.ok(Check::Statistics, format!("{looked} rows of statistics can be read")),
-        Some(error) => checkup.problem(Check::Statistics, format!("statistics cannot be read: {error}"), RESTORE),
+        None => checkup.ok(Check::Statistics, format!("{looked} rows of {table} can be read")),
+        Some(error) => checkup.problem(Check::Statistics, format!("{table} cannot be read: {error}"), RESTORE),
+    }
+    Ok(())
+}
+
+/// Every segment of the search index has its rows, and every row its segment.
+async fn look_at_search(checkup: &mut Checkup, db: &Transaction<'_>) -> Result<()> {
+    // Steps from segment to segment through the index, rather than through all rows.
+    let sql = "WITH RECURSIVE of(segment) AS (SELECT min(place) / $1 FROM search_buckets UNION ALL
+            SELECT (SELECT min(place) / $1 FROM search_buckets WHERE place >= (of.segment + 1) * $1)
+            FROM of WHERE of.segment IS NOT NULL)
+        SELECT (SELECT count(*) FROM search_segments),
+            (SELECT count(*) FROM search_segments s WHERE s.low >= s.high OR s.tasks <= 0
+                OR NOT EXISTS (SELECT FROM search_buckets b WHERE b.place = s.id * $1 + $2)),
+            (SELECT count(*) FROM of WHERE segment IS NOT NULL AND segment NOT IN (SELECT id FROM search_segments)),
+            (SELECT count(*) FROM search_state WHERE indexed_until <= indexing_until)";
+    let found = rows(db, sql, &[&place(1, 0), &keys_place(0)]).await?;
+    let numbers = found.first().map(|row| Ok([column(row, 0)?, column(row, 1)?, column(row, 2)?, column(row, 3)?]));
+    let [segments, wrong, strays, states]: [i64; 4] = numbers.transpose()?.unwrap_or_default();
+    if (wrong, strays, states) == (0, 0, 1) {
+        checkup.ok(Check::Search, format!("{segments} segments of the search index are whole"));
+    } else {
+        let says = if states == 1 { "" } else { "; where the indexer stands makes no sense" };
+        let found =
+            format!("{wrong} of {segments} segments of the search index are not whole, {strays} are left over{says}");
+        checkup.problem(Check::Search, found, RESTORE);
+    }
+    Ok(())
+}
+
+/// Nothing was dropped that has not happened yet.
+async fn look_at_retention(checkup: &mut Checkup, db: &Transaction<'_>, now: Timestamp) -> Result<()> {
+    let sql = r"SELECT
+        (SELECT count(*) FROM settings WHERE (name LIKE '%tasks\_dropped\_below\_%' OR name = 'search_forgotten_below')
+            AND value NOT BETWEEN 0 AND $1),
+        (SELECT count(*) FROM rollup_horizons WHERE minutes > $2 OR minutes < hours OR hours < days)";
+    let found = rows(db, sql, &[&ids::least_key(now), &now.minute()]).await?;
+    let numbers = found.first().map(|row| Ok([column(row, 0)?, column(row, 1)?])).transpose()?;
+    let wrong: [i64; 2] = numbers.unwrap_or_default();
+    if wrong == [0, 0] {
+        checkup.ok(Check::Retention, "what was dropped lies in the past");
+    } else {
+        let found = "the places up to which things were dropped make no sense, or this machine's clock is behind";
+        checkup.problem(Check::Retention, found, format!("correct the clock, or {RESTORE}"));
     }
     Ok(())
 }

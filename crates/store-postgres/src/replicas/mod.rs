@@ -40,8 +40,9 @@ const BEAT: &str = "INSERT INTO replicas AS r (run, name, peer_url, peer_key, re
 const HERE: &str =
     "SELECT r.run, r.name, r.peer_url, r.changes, r.reads, r.peer_key FROM replicas r, replicas me WHERE me.run = $1
     AND greatest(r.beat_at, me.steady_since) > clock_timestamp() - make_interval(secs => $2) ORDER BY r.run";
+/// Not by one that has been silent itself: only its next beat says that it begins to be steady anew.
 const BURY: &str = "DELETE FROM replicas r USING replicas me WHERE me.run = $1 AND r.run <> me.run
-    AND greatest(r.beat_at, me.steady_since) <= clock_timestamp() - make_interval(secs => $2)";
+    AND me.beat_at > clock_timestamp() - make_interval(secs => $3) AND greatest(r.beat_at, me.steady_since) <= clock_timestamp() - make_interval(secs => $2)";
 const BURY_CONNECTIONS: &str =
     "DELETE FROM replica_connections c WHERE NOT EXISTS (SELECT FROM replicas r WHERE r.run = c.run)";
 /// Notes changes of connections, if the replica is there. All in one statement, so that all of it is there or nothing.
@@ -205,7 +206,8 @@ impl ReplicaStore for PostgresStore {
         self.to_the_end(async move |store| {
             let tx = store.begin().await?;
             tx.query(locks::SWEEP, &[]).await?;
-            tx.execute(BURY, &[&store.membership().run_column(), &GONE_AFTER.as_secs_f64()]).await?;
+            let (gone, gap) = (GONE_AFTER.as_secs_f64(), STEADY_GAP.as_secs_f64());
+            tx.execute(BURY, &[&store.membership().run_column(), &gone, &gap]).await?;
             tx.execute(BURY_CONNECTIONS, &[]).await?;
             let ended = finish::end_commands_of_the_gone(&tx, now).await?;
             tx.commit().await?;

@@ -5,7 +5,7 @@ use taskplane_model::time::MINUTE;
 use taskplane_store::Result;
 use taskplane_store::retention::{Dropped, Kept};
 
-use super::{position, projects, set_position};
+use super::{position, projects, set_position, space};
 use crate::PostgresStore;
 use crate::locks;
 use crate::rollups;
@@ -28,6 +28,7 @@ pub(super) async fn drop_batches(store: &PostgresStore, horizon: Timestamp, limi
     if let Some(last) = old.last() {
         tx.execute("DELETE FROM batches WHERE id = ANY($1)", &[&old]).await?;
         set_position(&tx, BATCHES_TO, *last).await?;
+        space::count_now(&tx).await?;
     }
     tx.commit().await?;
     Ok(dropped(old.len(), limit))

@@ -7,7 +7,7 @@ use taskplane_store::Result;
 use taskplane_store::backend::{ids, named};
 use taskplane_store::retention::{Dropped, Kept, YOUNGEST};
 
-use super::{position, projects, set_position};
+use super::{position, projects, set_position, space};
 use crate::PostgresStore;
 use crate::locks;
 use crate::session::{Session, column};
@@ -74,6 +74,7 @@ async fn drop_of_project(
     if what == Kept::Failures {
         set_position(&tx, &place_of(Kept::Tasks, project), below).await?;
     }
+    space::count_now(&tx).await?;
     tx.commit().await?;
     Ok(Dropped { count, more })
 }

@@ -1,11 +1,8 @@
 //! Statistics over windows. Each answer is read on one snapshot: what is folded meanwhile must not be counted twice.
 
-use std::collections::HashMap;
-
 use taskplane_model::Timestamp;
-use taskplane_model::rollup::Rollup;
 use taskplane_store::Result;
-use taskplane_store::backend::stats::{ANY, Cover, Grid, Reading, busiest_first, decode, end_minute};
+use taskplane_store::backend::stats::{ANY, ByName, Cover, Grid, Reading, busiest_first, end_minute};
 use taskplane_store::stats::{StatsPoint, StatsQuery, TaskTypeStats};
 use tokio_postgres::Row;
 
@@ -45,14 +42,14 @@ pub(super) async fn points(names: &Names, session: Session, query: &StatsQuery) 
         let (spans, starts) = columns(&reading);
         for row in tx.query(SUMS, &[&project, &spans, &starts, &name, &queue]).await? {
             let sum = reading.sums.get(place(&row)?);
-            grid.add(sum.map_or(usize::MAX, |sum| sum.step), &decode(column(&row, 1)?)?);
+            grid.add(sum.map_or(usize::MAX, |sum| sum.step), column(&row, 1)?)?;
         }
         let minutes = minutes(&reading);
         let sql = if i64::from(name) == ANY { MINUTES } else { MINUTES_OF_NAME };
         if !minutes.is_empty() {
             for row in tx.query(sql, &[&project, &minutes, &name, &queue]).await? {
                 let minute = reading.minutes.get(place(&row)?);
-                grid.add(minute.map_or(usize::MAX, |(_, step)| *step), &decode(column(&row, 2)?)?);
+                grid.add(minute.map_or(usize::MAX, |(_, step)| *step), column(&row, 2)?)?;
             }
         }
     }
@@ -74,22 +71,22 @@ pub(super) async fn task_types(
     let state = state(&tx, project, since, until, kept).await?;
     let mut reading = Reading::default();
     Cover::new(&state, false).add(since, until, 0, &mut reading);
-    let mut by_name: HashMap<i64, Rollup> = HashMap::new();
+    let mut by_name = ByName::default();
     let (spans, starts) = columns(&reading);
     for row in tx.query(SUMS_BY_NAME, &[&project, &spans, &starts]).await? {
-        by_name.entry(column::<i32>(&row, 0)?.into()).or_default().merge(&decode(column(&row, 1)?)?);
+        by_name.add(column::<i32>(&row, 0)?.into(), column(&row, 1)?)?;
     }
     let minutes = minutes(&reading);
     if !minutes.is_empty() {
         let any = term_column(ANY)?;
         for row in tx.query(MINUTES, &[&project, &minutes, &any, &any]).await? {
-            by_name.entry(column::<i32>(&row, 1)?.into()).or_default().merge(&decode(column(&row, 2)?)?);
+            by_name.add(column::<i32>(&row, 1)?.into(), column(&row, 2)?)?;
         }
     }
-    by_name.retain(|_, rollup| !rollup.is_empty());
-    let texts = names.terms(&tx, by_name.keys().copied()).await?;
+    let by_name = by_name.into_rollups();
+    let texts = names.terms(&tx, by_name.iter().map(|(name, _)| *name)).await?;
     tx.commit().await?;
-    let named = |(number, rollup)| {
+    let named = |(number, rollup): (i64, _)| {
         let name = texts.get(&number)?.as_ref().to_owned();
         Some(TaskTypeStats { name, rollup })
     };

@@ -44,6 +44,8 @@ pub(crate) fn read_until(rows: &[Row]) -> Result<i64> {
 
 /// Forgets what lies wholly below `key`, where there are no tasks of any project any more.
 pub(crate) async fn forget_below(tx: &Tx, key: i64) -> Result<()> {
+    // First, like whoever publishes a step: segments and changes are another's only behind it.
+    tx.query("SELECT FROM search_state FOR UPDATE", &[]).await?;
     let rows = tx.query("SELECT id FROM search_segments WHERE high <= $1", &[&key]).await?;
     let gone = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<i64>>>()?;
     let changes = tx.execute("DELETE FROM search_changes WHERE key < $1", &[&key]).await?;

@@ -58,6 +58,11 @@ impl Ranges {
         self.is_complete
     }
 
+    /// About how many tasks are in those that have been found.
+    pub(crate) fn tasks(&self) -> u32 {
+        self.found.iter().fold(0, |tasks, range| tasks.saturating_add(range.tasks))
+    }
+
     /// Looks on.
     pub(crate) async fn find_more(&mut self, session: &Session) -> Result<()> {
         if let Some(places) = self.lookup.ask() {

@@ -1,6 +1,6 @@
 //! Pages of tasks.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use taskplane_store::Result;
 use taskplane_store::tasks::{TaskPage, TaskQuery};
@@ -15,17 +15,19 @@ use crate::session::Session;
 /// Most tasks of a page.
 const MAX_LIMIT: usize = 1_000;
 /// What one page may read.
-const BUDGET: Budget = Budget { rows: 20_000, time: Duration::from_millis(30) };
+const ROWS: usize = 60_000;
+const TIME: Duration = Duration::from_millis(25);
 /// Rows whose records are read at once where the record decides.
 const RECORDS: usize = 500;
 
 /// One page, newest first.
 pub(super) async fn list(names: &Names, session: &Session, query: &TaskQuery) -> Result<TaskPage> {
+    let budget = Budget { rows: ROWS, deadline: Instant::now() + TIME };
     let wanted = wanted(names, session, query).await?;
     let plan = wanted.plan();
     let below = query.cursor.map_or(wanted.until, |cursor| cursor.min(wanted.until));
     let mut ranges = Ranges::new(session, &wanted, &plan, below).await?;
-    let mut scan = Scan::new(names, session, &wanted, plan, (&mut ranges, below), BUDGET)?;
+    let mut scan = Scan::new(names, session, &wanted, plan, (&mut ranges, below), budget)?;
     let limit = query.limit.clamp(1, MAX_LIMIT);
     let needs_record = wanted.needs_record();
     let mut page = TaskPage::default();

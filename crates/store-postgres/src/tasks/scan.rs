@@ -1,7 +1,7 @@
 //! Reads rows newest first along a plan, in ranges that may hold what is wanted, piece by piece, within a budget.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use taskplane_store::Result;
 use taskplane_store::backend::ids;
@@ -24,7 +24,7 @@ const LEAST_ROWS: usize = 512;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
     pub(super) rows: usize,
-    pub(super) time: Duration,
+    pub(super) deadline: Instant,
 }
 
 /// Whether a scan goes on.
@@ -77,7 +77,8 @@ enum Next {
 enum Kind {
     Hashes(Vec<i64>),
     State(i16),
-    Name(i32),
+    /// Each name in each state.
+    Names(Vec<i32>, Vec<i16>),
     All,
 }
 
@@ -98,8 +99,9 @@ impl<'s> Scan<'s> {
                 vec![Kind::Hashes(wanted.iter().map(|id| ids::hash(names.seed, project, id)).collect())]
             }
             Plan::States(states) => states.into_iter().map(|state| Kind::State(state.into())).collect(),
-            Plan::Names(names) => {
-                names.into_iter().map(|name| term_column(name).map(Kind::Name)).collect::<Result<_>>()?
+            Plan::Names { names, states } => {
+                let names = names.into_iter().map(term_column).collect::<Result<_>>()?;
+                vec![Kind::Names(names, states.into_iter().map(i16::from).collect())]
             }
             Plan::All => vec![Kind::All],
         };
@@ -113,7 +115,7 @@ impl<'s> Scan<'s> {
             below,
             left: budget.rows,
             taken: 0,
-            deadline: Instant::now() + budget.time,
+            deadline: budget.deadline,
         })
     }
 
@@ -143,15 +145,17 @@ impl<'s> Scan<'s> {
 
     async fn peek(&mut self) -> Result<Next> {
         let mut best: Option<(i64, usize)> = None;
+        let mut is_unknown = false;
         for (at, source) in self.sources.iter_mut().enumerate() {
             source.fill(self.session, self.project, self.ranges, self.from, (self.below, self.deadline)).await?;
             match source.rows.front() {
                 Some(row) if best.is_none_or(|(key, _)| row.key > key) => best = Some((row.key, at)),
-                None if !source.ended => return Ok(Next::Unknown),
+                // The others get on all the same.
+                None if !source.ended => is_unknown = true,
                 _ => {}
             }
         }
-        Ok(best.map_or(Next::Nowhere, |(_, at)| Next::In(at)))
+        Ok(if is_unknown { Next::Unknown } else { best.map_or(Next::Nowhere, |(_, at)| Next::In(at)) })
     }
 }
 
@@ -167,6 +171,15 @@ macro_rules! in_ranges {
         )
     };
 }
+
+/// The same of names, each in each of some states: there are too few of each for one to stand for all.
+const NAMES_IN_RANGES: &str = concat!(
+    "SELECT t.* FROM unnest($2::int4[]) AS n(name) CROSS JOIN unnest($6::int2[]) AS s(state)
+        CROSS JOIN unnest($3::int8[], $4::int8[]) AS r(low, high) CROSS JOIN LATERAL (SELECT ",
+    brief_columns!(),
+    " FROM tasks WHERE project = $1 AND name = n.name AND state = s.state AND key >= r.low AND key < r.high
+        ORDER BY key DESC LIMIT $5) AS t ORDER BY t.key DESC LIMIT $5"
+);
 
 impl Source {
     /// Reads until there is a row, or none, or the deadline has passed; but it always gets through a range and below
@@ -241,8 +254,8 @@ impl Source {
                 let sql = in_ranges!("state = $2 AND state <> 4");
                 session.query(sql, &[&project, state, &lows, &highs, &piece]).await?
             }
-            Kind::Name(name) => {
-                session.query(in_ranges!("name = $2"), &[&project, name, &lows, &highs, &piece]).await?
+            Kind::Names(names, states) => {
+                session.query(NAMES_IN_RANGES, &[&project, names, &lows, &highs, &piece, states]).await?
             }
             Kind::All => {
                 let sql = in_ranges!("$2::int4 IS NOT NULL");

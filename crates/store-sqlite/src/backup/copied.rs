@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use taskplane_store::StoreError;
 
 use crate::errors::{Done, Fault, not_a_database};
-use crate::open::{APPLICATION_ID, SCHEMA};
+use crate::open::{APPLICATION_ID, INCREMENTAL, SCHEMA};
 
 /// What is in a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,12 @@ pub(super) fn recognise(file: &Path) -> Result<(), StoreError> {
     check().map_err(|fault| fault.into_error(file))
 }
 
+/// True when the file can give free space back. Files of earlier versions cannot.
+pub(super) fn can_shrink(file: &Path) -> Result<bool, StoreError> {
+    let ask = || -> Done<i64> { Ok(open_unchanging(file)?.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?) };
+    ask().map(|mode| mode == INCREMENTAL).map_err(|fault| fault.into_error(file))
+}
+
 /// Version of the tables in a database of ours; refuses any other, and newer ones.
 pub(crate) fn schema(db: &Connection, file: &Path) -> Done<i64> {
     let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -62,7 +68,7 @@ pub(crate) fn schema(db: &Connection, file: &Path) -> Done<i64> {
 }
 
 /// Opens a file that nobody writes, and leaves nothing beside it.
-fn open_unchanging(file: &Path) -> Result<Connection, Fault> {
+pub(super) fn open_unchanging(file: &Path) -> Result<Connection, Fault> {
     let absolute = std::path::absolute(file).map_err(|error| unreadable(file, &error))?;
     let mut uri = String::from("file:");
     for byte in absolute.as_os_str().as_encoded_bytes() {

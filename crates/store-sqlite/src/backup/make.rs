@@ -3,6 +3,8 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
@@ -15,8 +17,10 @@ use crate::disk;
 use crate::errors::{Done, Fault};
 use crate::open::{PAGE_SIZE, file_in, open_another};
 
-/// Pages of one step: 8 MiB, a few milliseconds.
-const STEP_PAGES: i32 = 1 << 10;
+/// Pages of one step: 4 MiB, a few milliseconds.
+const STEP_PAGES: i32 = 1 << 9;
+/// A slow disk makes the copy slow, but not without end.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// What must stay free on the disk of the data folder, or a twentieth of the disk if that is less: the log grows there while
 /// the copy is made, and a full disk would stop the brain.
 const KEEP_FREE: u64 = 1 << 30;
@@ -58,7 +62,7 @@ pub fn back_up(
         return Err(StoreError::CannotOpen(format!("{} is the database itself: name another file", to.display())));
     }
     let part = PartFile::create(to)?;
-    copy(&file, part.path(), watch).map_err(|fault| match fault {
+    copy(&file, &part, watch).map_err(|fault| match fault {
         // It says only that a disk is full; we write only to one.
         Fault::Sql(rusqlite::Error::SqliteFailure(code, _)) if code.code == rusqlite::ErrorCode::DiskFull => {
             let to = to.display();
@@ -73,10 +77,10 @@ pub fn back_up(
     Ok(copied)
 }
 
-fn copy(file: &Path, part: &Path, mut watch: impl FnMut(Progress) -> ControlFlow<()>) -> Done<()> {
+fn copy(file: &Path, part: &PartFile, mut watch: impl FnMut(Progress) -> ControlFlow<()>) -> Done<()> {
     let source = open_another(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     schema(&source, file)?;
-    let mut copy = Connection::open_with_flags(part, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut copy = Connection::open_with_flags(part.path(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // Whatever becomes of a half copy: it is made again from the beginning.
     copy.pragma_update(None, "journal_mode", "OFF")?;
     copy.pragma_update(None, "synchronous", "OFF")?;
@@ -95,10 +99,22 @@ fn copy(file: &Path, part: &Path, mut watch: impl FnMut(Progress) -> ControlFlow
         }
         match step {
             StepResult::Done => return Ok(()),
-            StepResult::More => log.refuse_to_fill_the_disk()?,
+            StepResult::More => {
+                log.refuse_to_fill_the_disk()?;
+                leave_the_disk_to_others(part)?;
+            }
             _ => return Err(StoreError::Unavailable(format!("{} is locked; try again", file.display())).into()),
         }
     }
+}
+
+/// Waits until what was copied is on disk, and then for as long. Else the disk would have gigabytes to write, and the brain, whose
+/// agents wait for their acks, would sync behind them.
+fn leave_the_disk_to_others(part: &PartFile) -> Done<()> {
+    let began = Instant::now();
+    part.sync()?;
+    thread::sleep(began.elapsed().min(LONGEST_PAUSE));
+    Ok(())
 }
 
 /// The write-ahead log, and how long it was at first.

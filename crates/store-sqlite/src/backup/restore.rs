@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use taskplane_store::StoreError;
 use taskplane_store::backend::part_file::{PartFile, sync_folder_of, unwritable, with_suffix};
 
-use super::copied::{Copied, recognise, verify};
+use super::copied::{Copied, can_shrink, open_unchanging, recognise, verify};
 use super::make::is_same;
 use crate::claim::Claim;
 use crate::errors::Done;
@@ -46,10 +46,15 @@ pub fn restore(folder: &Path, from: &Path, force: bool, time: &str) -> Result<Re
         )));
     }
     let part = PartFile::create(&file)?;
-    copy(from, part.path()).map_err(|error| {
-        let file = file.display();
-        StoreError::CannotOpen(format!("{} cannot be copied to {file} ({error})", from.display()))
-    })?;
+    if can_shrink(from)? {
+        copy(from, part.path()).map_err(|error| {
+            let file = file.display();
+            StoreError::CannotOpen(format!("{} cannot be copied to {file} ({error})", from.display()))
+        })?;
+    } else {
+        write_anew(from, part.path()).map_err(|fault| fault.into_error(part.path()))?;
+        part.sync()?;
+    }
     let copied = verify(part.path())?;
     let aside = has_something.then(|| with_suffix(&file, &format!(".before-restore-{time}")));
     settle(&file)?;
@@ -87,6 +92,15 @@ fn has_log_format(file: &Path) -> bool {
     let mut begin = [0; 20];
     let read = File::open(file).and_then(|mut file| file.read_exact(&mut begin));
     read.is_ok() && begin.starts_with(b"SQLite format 3\0") && begin[18..] == [2, 2]
+}
+
+/// Copies the rows of a database that an earlier version has made into a file that can shrink, which theirs cannot.
+fn write_anew(from: &Path, to: &Path) -> Done<()> {
+    let source = open_unchanging(from)?;
+    source.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    let to = to.to_str().ok_or_else(|| StoreError::CannotOpen(format!("{} is no text", to.display())))?;
+    source.execute("VACUUM INTO ?1", [to])?;
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {

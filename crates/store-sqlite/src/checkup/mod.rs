@@ -12,6 +12,7 @@ use crate::names::Names;
 use crate::open::{SCHEMA, file_in};
 use crate::readers::{View, open_reader};
 
+mod derived;
 mod folder;
 mod pages;
 mod rows;
@@ -49,8 +50,12 @@ fn look_inside(checkup: &mut Checkup, file: &Path, deep: bool, now: Timestamp) -
     }
     checkup.ok(Check::Version, format!("SQLite {}", rusqlite::version()));
     pages::look(checkup, &db, deep)?;
+    pages::look_at_shrinking(checkup, &db)?;
     let snapshot = db.transaction()?;
     look_at_rows(checkup, file, &snapshot, deep, now);
+    if version == SCHEMA {
+        look_at_derived(checkup, file, &snapshot, deep, now);
+    }
     Ok(())
 }
 
@@ -60,12 +65,26 @@ fn look_at_rows(checkup: &mut Checkup, file: &Path, snapshot: &Transaction<'_>, 
     let looks = [
         (Check::TaskIds, task_ids::look(checkup, &view, deep)),
         (Check::Records, rows::look_at_records(checkup, &view, deep)),
-        (Check::Statistics, rows::look_at_statistics(checkup, snapshot, deep)),
+        (Check::Statistics, rows::look_at_statistics(checkup, snapshot, "rollups", deep)),
         (Check::Streams, rows::look_at_streams(checkup, snapshot)),
         (Check::References, rows::look_at_references(checkup, snapshot)),
         (Check::Clock, rows::look_at_clock(checkup, snapshot, now)),
     ];
-    // What one check cannot read, another may: what it finds is worth knowing all the same.
+    tell_unchecked(checkup, file, looks);
+}
+
+fn look_at_derived(checkup: &mut Checkup, file: &Path, snapshot: &Transaction<'_>, deep: bool, now: Timestamp) {
+    let looks = [
+        (Check::Statistics, rows::look_at_statistics(checkup, snapshot, "rollup_sums", deep)),
+        (Check::Statistics, derived::look_at_sums(checkup, snapshot, deep)),
+        (Check::Search, derived::look_at_search(checkup, snapshot)),
+        (Check::Retention, derived::look_at_retention(checkup, snapshot, now)),
+    ];
+    tell_unchecked(checkup, file, looks);
+}
+
+/// What one check cannot read, another may: what it finds is worth knowing all the same.
+fn tell_unchecked(checkup: &mut Checkup, file: &Path, looks: impl IntoIterator<Item = (Check, Done<()>)>) {
     for (check, looked) in looks {
         if let Err(fault) = looked {
             checkup.unchecked(check, &fault.into_error(file));

@@ -1,9 +1,10 @@
 //! What SQLite itself says of the pages.
 
 use rusqlite::Connection;
-use taskplane_store::checkup::{Check, Checkup};
+use taskplane_store::checkup::{Check, Checkup, bytes_text};
 
 use crate::errors::Done;
+use crate::open::{INCREMENTAL, PAGE_SIZE};
 
 /// What to do about a damaged file.
 pub(super) const RESTORE: &str = "stop the brain and restore a backup: `taskplane restore --force`";
@@ -22,6 +23,26 @@ pub(super) fn look(checkup: &mut Checkup, db: &Connection, deep: bool) -> Done<(
             checkup.problem(Check::Pages, format!("the file is damaged: {said}"), RESTORE);
         }
         Err(error) => checkup.problem(Check::Pages, format!("the file is damaged: {error}"), RESTORE),
+    }
+    Ok(())
+}
+
+/// The file gives free space back.
+pub(super) fn look_at_shrinking(checkup: &mut Checkup, db: &Connection) -> Done<()> {
+    let pragma = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let bytes = |pages: i64| pages.max(0).cast_unsigned() * PAGE_SIZE;
+    let (all, free) = (bytes(pragma("page_count")?), bytes(pragma("freelist_count")?));
+    let found = format!("{} of {} are free", bytes_text(free), bytes_text(all));
+    if pragma("auto_vacuum")? == INCREMENTAL {
+        checkup.ok(Check::Vacuum, format!("{found}; the file shrinks when that is much"));
+    } else {
+        let advice = "nothing need be done: what is free is used again. To make it shrink, stop the brain, make a backup, and \
+            restore it: `taskplane backup`, `taskplane restore --force`";
+        checkup.warning(
+            Check::Vacuum,
+            format!("{found}; an earlier version made the file, and it never shrinks"),
+            advice,
+        );
     }
     Ok(())
 }

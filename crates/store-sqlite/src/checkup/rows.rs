@@ -8,7 +8,7 @@ use taskplane_store::checkup::{Check, Checkup, SAMPLE};
 use super::pages::RESTORE;
 use crate::errors::{Done, Fault};
 use crate::readers::View;
-use crate::tasks::row::{brief, stored_task};
+use crate::tasks::row::task_row;
 
 /// A clock that is ahead of ours by so much is wrong, in microseconds.
 const CLOCK_TOLERANCE: i64 = 60_000_000;
@@ -67,8 +67,8 @@ pub(super) fn look_at_records(checkup: &mut Checkup, view: &View<'_>, deep: bool
     let (mut wrong, mut first) = (0, None);
     let looked = each(view.db, "tasks", "key", deep, |key| {
         let read = || -> Done<()> {
-            if let Some(brief) = brief(view, key)? {
-                stored_task(view, &brief)?;
+            if let Some(row) = task_row(view, key)? {
+                row.task(view)?;
             }
             Ok(())
         };
@@ -83,10 +83,10 @@ pub(super) fn look_at_records(checkup: &mut Checkup, view: &View<'_>, deep: bool
 }
 
 /// Statistics can be read.
-pub(super) fn look_at_statistics(checkup: &mut Checkup, db: &Connection, deep: bool) -> Done<()> {
+pub(super) fn look_at_statistics(checkup: &mut Checkup, db: &Connection, table: &str, deep: bool) -> Done<()> {
     let (mut wrong, mut first) = (0, None);
-    let mut select = db.prepare("SELECT data FROM rollups WHERE id = ?1")?;
-    let looked = each(db, "rollups", "id", deep, |id| {
+    let mut select = db.prepare(&format!("SELECT data FROM {table} WHERE id = ?1"))?;
+    let looked = each(db, table, "id", deep, |id| {
         let data: Option<Vec<u8>> = select.query_row([id], |row| row.get(0)).optional()?;
         let read = data.map_or(Ok(()), |data| decode(&data).map(drop).map_err(Fault::from));
         if let Some(said) = senseless(read)? {
@@ -95,7 +95,7 @@ pub(super) fn look_at_statistics(checkup: &mut Checkup, db: &Connection, deep: b
         }
         Ok(())
     })?;
-    tell(checkup, Check::Statistics, looked, wrong, first, "rows of statistics");
+    tell(checkup, Check::Statistics, looked, wrong, first, &format!("rows of {table}"));
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use taskplane_store::retention::{Oldest, StorageReport};
 use super::tasks_below;
 use crate::errors::Done;
 use crate::ids;
-use crate::open::PAGE_SIZE;
+use crate::open::{INCREMENTAL, PAGE_SIZE};
 use crate::readers::View;
 use crate::writer::Tx;
 
@@ -22,8 +22,6 @@ const MUCH_PAGES: i64 = ((64 << 20) / PAGE_SIZE).cast_signed();
 const MUCH_PART: i64 = 10;
 /// Pages given back at once: 2 MiB, a few milliseconds.
 const PIECE: u32 = 256;
-/// What SQLite calls a file that can shrink in pieces.
-const INCREMENTAL: i64 = 2;
 
 /// How much room the store takes, and how far back it reaches.
 pub(super) fn report(view: &View<'_>, file: &Path) -> Done<StorageReport> {

@@ -6,7 +6,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use taskplane_model::Timestamp;
 use taskplane_store::Result;
-use taskplane_store::backend::stats::{Changes, SPANS, Stored, Sums, above, begin_of, below, decode, folded_until};
+use taskplane_store::backend::stats::{
+    Changes, HOUR, SPANS, Stored, Sums, above, begin_of, below, decode, folded_until,
+};
 
 use super::state::{is_marked, kept, mark, unmark};
 use crate::SqliteStore;
@@ -94,6 +96,18 @@ fn finish(tx: &mut Tx<'_>, target: Target, changes: &Changes) -> Done<()> {
         pass_on(tx.db, project, span, start)?;
     }
     Ok(())
+}
+
+/// True when the sums of a span are what is below it, which is still kept; `None` where that cannot be said, for something of it is
+/// not folded yet, or not kept any more.
+pub(crate) fn is_exact(db: &Connection, project: i64, span: i64, start: i64) -> Done<Option<bool>> {
+    let kept = kept(db, project)?;
+    let below_kept = if span > HOUR { kept.hours } else { kept.minutes };
+    if start < below_kept || is_marked(db, project, span, start, start + span)? {
+        return Ok(None);
+    }
+    let changes = add_up(db, Target { project, span, start, stamp: 0 })?;
+    Ok(Some(changes == Changes::default()))
 }
 
 fn fold_minutes(tx: &mut Tx<'_>, until: i64) -> Done<()> {

@@ -13,6 +13,7 @@ mod read;
 mod state;
 
 pub(crate) use drop::{drop_days_below, drop_hours_below, drop_minutes_below};
+pub(crate) use fold::is_exact;
 pub(crate) use state::mark_minute;
 
 #[async_trait]

@@ -1,11 +1,8 @@
 //! Statistics over windows.
 
-use std::collections::HashMap;
-
 use rusqlite::{Connection, OptionalExtension, params};
 use taskplane_model::Timestamp;
-use taskplane_model::rollup::Rollup;
-use taskplane_store::backend::stats::{ANY, Cover, Grid, Reading, busiest_first, decode, end_minute};
+use taskplane_store::backend::stats::{ANY, ByName, Cover, Grid, Reading, busiest_first, end_minute};
 use taskplane_store::stats::{StatsPoint, StatsQuery, TaskTypeStats};
 
 use super::state::{kept, state};
@@ -25,18 +22,13 @@ pub(super) fn points(view: &View<'_>, query: &StatsQuery) -> Done<Vec<StatsPoint
         "SELECT data FROM rollup_sums WHERE project = ?1 AND span = ?2 AND start = ?3 AND name = ?4 AND queue = ?5";
     let mut select = view.db.prepare_cached(sql)?;
     for sum in sums {
-        let data: Option<Rollup> = select
-            .query_row([project, sum.span, sum.start, name, queue], |row| Ok(row.get_ref(0)?.as_blob().map(decode)))
-            .optional()?
-            .transpose()
-            .map_err(rusqlite::Error::from)?
-            .transpose()?;
-        if let Some(rollup) = data {
-            grid.add(sum.step, &rollup);
+        let mut rows = select.query([project, sum.span, sum.start, name, queue])?;
+        if let Some(row) = rows.next()? {
+            grid.add(sum.step, row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
         }
     }
     for (minute, step) in minutes {
-        each_row(view.db, project, minute, name, queue, |_, rollup| grid.add(step, rollup))?;
+        each_row(view.db, project, minute, name, queue, |_, data| Ok(grid.add(step, data)?))?;
     }
     Ok(grid.into_points())
 }
@@ -52,7 +44,7 @@ pub(super) fn task_types(
     let state = state(view.db, project, since, until)?;
     let mut reading = Reading::default();
     Cover::new(&state, false).add(since, until, 0, &mut reading);
-    let mut by_name: HashMap<i64, Rollup> = HashMap::new();
+    let mut by_name = ByName::default();
     let sql = "SELECT name, data FROM rollup_sums
         WHERE project = ?1 AND span = ?2 AND start = ?3 AND name >= 0 AND queue = -1";
     let mut select = view.db.prepare_cached(sql)?;
@@ -60,18 +52,14 @@ pub(super) fn task_types(
         let mut rows = select.query([project, sum.span, sum.start])?;
         while let Some(row) = rows.next()? {
             let data = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-            by_name.entry(row.get(0)?).or_default().merge(&decode(data)?);
+            by_name.add(row.get(0)?, data)?;
         }
     }
     for (minute, _) in reading.minutes {
-        let mut add = |name, rollup: &Rollup| by_name.entry(name).or_default().merge(rollup);
-        each_row(view.db, project, minute, ANY, ANY, &mut add)?;
+        each_row(view.db, project, minute, ANY, ANY, |name, data| Ok(by_name.add(name, data)?))?;
     }
-    let mut types = Vec::with_capacity(by_name.len());
-    for (name, rollup) in by_name {
-        if rollup.is_empty() {
-            continue;
-        }
+    let mut types = Vec::new();
+    for (name, rollup) in by_name.into_rollups() {
         if let Some(name) = view.names.term(view.db, name)? {
             types.push(TaskTypeStats { name: name.as_ref().to_owned(), rollup });
         }
@@ -79,14 +67,14 @@ pub(super) fn task_types(
     Ok(busiest_first(types))
 }
 
-/// Calls `add` with the name and statistics of each row of a minute that is meant.
+/// Calls `add` with the name and stored statistics of each row of a minute that is meant.
 fn each_row(
     db: &Connection,
     project: i64,
     minute: i64,
     name: i64,
     queue: i64,
-    mut add: impl FnMut(i64, &Rollup),
+    mut add: impl FnMut(i64, &[u8]) -> Done<()>,
 ) -> Done<()> {
     let sql = if name == ANY {
         "SELECT name, data FROM rollups WHERE project = ?1 AND minute = ?2 AND ?3 < 0 AND (?4 < 0 OR queue = ?4)"
@@ -97,7 +85,7 @@ fn each_row(
     let mut rows = select.query(params![project, minute, name, queue])?;
     while let Some(row) = rows.next()? {
         let data = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-        add(row.get(0)?, &decode(data)?);
+        add(row.get(0)?, data)?;
     }
     Ok(())
 }

@@ -3,8 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, Statement};
 
 use super::filter::Filter;
-use super::loader::Loading;
-use super::{FIND, GENERATION, HASH_MASK, MAX_PROBES, generations, no_place, search_generation, slot};
+use super::generations::Generations;
+use super::loader::{Loading, read_generation};
+use super::{FIND, GENERATION, HASH_MASK, MAX_PROBES, generations, no_place, place, search_generation, slot};
 use crate::errors::Done;
 
 /// Row of `settings` that says which run of the program has entered ids last. A run that finds another one there does not
@@ -20,8 +21,11 @@ const READ_AT_ONCE: i64 = 8;
 pub(crate) struct TaskIds {
     /// Names this run in [`WRITER`].
     run: i64,
+    /// Every id that this run or one before it has entered, but for those that are still being read.
     filter: Filter,
-    /// The filter has every id that this run or one before it has entered, but for those that are still being read.
+    /// Where they may be.
+    known: Generations,
+    /// What is stored has been read, or is being read.
     loaded: bool,
     /// What is still being read.
     loading: Option<Loading>,
@@ -44,6 +48,7 @@ impl TaskIds {
         Self {
             run,
             filter: Filter::default(),
+            known: Generations::default(),
             loaded: false,
             loading: None,
             checked: false,
@@ -72,10 +77,14 @@ impl TaskIds {
         mut found: impl FnMut(i64) -> Done<Option<T>>,
     ) -> Done<Option<T>> {
         self.check(db)?;
-        let newest = if self.filter.may_have(hash & HASH_MASK) { self.newest } else { self.missing() };
+        if self.loading.is_none() && !self.filter.may_have(place(hash)) {
+            return Ok(None);
+        }
         let mut find = db.prepare_cached(FIND)?;
-        for generation in (self.oldest..=newest).rev() {
-            if let Some(value) = search_generation(&mut find, generation, hash, &mut found)? {
+        for generation in (self.oldest..=self.newest).rev() {
+            if self.known.may_have(generation, place(hash))
+                && let Some(value) = search_generation(&mut find, generation, hash, &mut found)?
+            {
                 return Ok(Some(value));
             }
         }
@@ -87,14 +96,16 @@ impl TaskIds {
         if self.newest < 0 || self.in_newest >= GENERATION {
             self.newest += 1;
             self.in_newest = 0;
+            self.known.begin(self.newest);
         }
         for step in 0..MAX_PROBES {
             let slot = slot(self.newest, hash, step);
             if insert.execute([slot, key])? == 1 {
                 self.in_newest += 1;
-                self.filter.add(hash & HASH_MASK);
+                self.filter.add(place(hash));
+                self.known.add(self.newest, place(hash));
                 if let Some((filter, _)) = &mut self.renewal {
-                    filter.add(hash & HASH_MASK);
+                    filter.add(place(hash));
                 }
                 return Ok(slot);
             }
@@ -108,15 +119,10 @@ impl TaskIds {
         Ok(())
     }
 
-    /// The newest generation whose ids are not in the filter; −1 when all are.
-    fn missing(&self) -> i64 {
-        self.loading.as_ref().map_or(-1, Loading::missing)
-    }
-
     /// Takes over what has been read of the ids since it was last asked.
     fn go_on_loading(&mut self, db: &Connection) -> Done<()> {
         if let Some(loading) = &mut self.loading
-            && loading.take(db, self.oldest, &mut self.filter)?
+            && loading.take(db, &mut self.known, &mut self.filter)?
         {
             self.loading = None;
         }
@@ -156,6 +162,7 @@ impl TaskIds {
     /// Takes note of the oldest generation that there is.
     pub(super) fn find_oldest(&mut self, db: &Connection) -> Done<()> {
         self.oldest = generations(db)?.0;
+        self.known.forget_before(self.oldest);
         Ok(())
     }
 
@@ -173,23 +180,34 @@ impl TaskIds {
         }
         (self.oldest, self.newest) = generations(db)?;
         if !self.loaded {
-            // A reader that is still at work ends before another one begins.
-            self.loading = None;
-            self.filter = Filter::default();
-            self.loading = Some(Loading::begin(db, self.newest));
-            self.loaded = true;
-            self.renewal = None;
+            self.load(db)?;
         }
         let sql = "SELECT count(*) FROM task_ids WHERE slot >= ?1";
         self.in_newest = db.prepare_cached(sql)?.query_row([slot(self.newest.max(0), 0, 0)], |row| row.get(0))?;
         self.checked = true;
         self.go_on_loading(db)
     }
+
+    /// Reads the newest generation, which takes new ids, and begins to read the others.
+    fn load(&mut self, db: &Connection) -> Done<()> {
+        // A reader that is still at work ends before another one begins.
+        self.loading = None;
+        self.renewal = None;
+        self.filter = Filter::default();
+        self.known = Generations::unknown(self.oldest);
+        if self.newest >= 0 {
+            let hashes = read_generation(db, self.newest, |hash| self.filter.add(hash))?;
+            self.known.put(self.newest, hashes);
+            self.loading = Some(Loading::begin(db, self.oldest, self.newest));
+        }
+        self.loaded = true;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::loader::Loading;
+    use super::super::loader::Read;
     use super::*;
     use crate::task_ids::ENTER;
 
@@ -213,10 +231,14 @@ mod tests {
         }
         let mut ids = TaskIds::new(7);
         ids.check(&db).expect("can be read");
-        // Of four generations, the newest has come; the others take their time.
+        // Of four generations, the writer has read the newest, another one has come, and the others take their time.
+        ids.loading = None;
         ids.filter = Filter::default();
-        let newest: Vec<i64> = (30..40).map(|hash| hash * 1_000).collect();
-        let (loading, more) = Loading::with(3, vec![(3, newest)]);
+        ids.known = Generations::unknown(0);
+        let newest = read_generation(&db, 3, |hash| ids.filter.add(hash)).expect("can be read");
+        ids.known.put(3, newest);
+        let second = read_generation(&db, 2, |_| {}).expect("can be read");
+        let (loading, more) = Loading::with((0, 3), vec![Read::Generation(2, second)]);
         ids.loading = Some(loading);
         let mut enter = db.prepare(ENTER).expect("is SQL");
         ids.enter(&mut enter, 77_000, 77).expect("is entered");
@@ -224,11 +246,12 @@ mod tests {
             assert_eq!(find(&mut ids, &db, hash * 1_000), Some(hash));
             assert_eq!(find(&mut ids, &db, hash * 1_000 + 500), None);
         }
-        assert_eq!((ids.missing(), find(&mut ids, &db, 77_000)), (2, Some(77)));
+        assert!(!ids.known.may_have(2, 500) && ids.known.may_have(1, 500));
+        assert_eq!((ids.loading.is_some(), find(&mut ids, &db, 77_000)), (true, Some(77)));
         // Its reader ends before it is through: the writer reads the rest.
         drop(more);
         assert_eq!(find(&mut ids, &db, 0), Some(0));
-        assert_eq!(ids.missing(), -1);
+        assert!(ids.loading.is_none() && !ids.known.may_have(1, 500));
         assert!(stored.clone().all(|hash| ids.filter.may_have(hash * 1_000)));
         // The next run begins anew.
         let mut ids = TaskIds::new(8);

@@ -3,8 +3,8 @@
 //! Ids are random, and one large tree of them would make every new task touch a page of its own: measured, four fifths of
 //! what a transaction wrote. So ids are kept in generations of [`GENERATION`] ids, one after the other in one table: new
 //! ids all go to the newest, whose few pages each take many ids per transaction. The price is that an id may be in any
-//! generation. The writer knows from a filter in memory that most ids it sees are new; readers look through the
-//! generations, newest first.
+//! generation. The writer knows from a filter in memory that most ids it sees are new, and from one for each generation where
+//! another may be; readers look through the generations, newest first.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 use taskplane_store::StoreError;
@@ -12,6 +12,7 @@ use taskplane_store::StoreError;
 use crate::errors::Done;
 
 mod filter;
+mod generations;
 mod index;
 mod loader;
 pub(crate) mod tidy;

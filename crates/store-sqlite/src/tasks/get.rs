@@ -4,7 +4,7 @@ use rusqlite::OptionalExtension;
 use taskplane_model::Timestamp;
 use taskplane_store::tasks::{RawBatch, StoredTask};
 
-use super::row::{brief, stored_task};
+use super::row::task_row;
 use crate::errors::Done;
 use crate::ids;
 use crate::readers::View;
@@ -60,6 +60,6 @@ pub(super) fn keys_near(view: &View<'_>, project: u64, task_id: &str) -> Done<Ve
 
 /// The task at `key`, if it has this id.
 fn at(view: &View<'_>, project: u64, task_id: &str, key: i64) -> Done<Option<StoredTask>> {
-    let Some(brief) = brief(view, key)?.filter(|brief| brief.project == project.cast_signed()) else { return Ok(None) };
-    Ok(stored_task(view, &brief)?.filter(|task| task.task_id == task_id))
+    let row = task_row(view, key)?.filter(|row| row.brief.project == project.cast_signed());
+    Ok(row.map(|row| row.task(view)).transpose()?.filter(|task| task.task_id == task_id))
 }

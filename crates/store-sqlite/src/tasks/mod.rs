@@ -12,6 +12,7 @@ mod list;
 mod plan;
 pub(crate) mod row;
 mod scan;
+mod series;
 mod tree;
 
 #[async_trait]

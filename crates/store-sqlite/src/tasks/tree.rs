@@ -6,7 +6,7 @@ use taskplane_store::backend::named;
 use taskplane_store::tasks::{StoredTask, TaskTree};
 
 use super::get::{task, with_id};
-use super::row::{brief, stored_task};
+use super::row::task_row;
 use crate::errors::Done;
 use crate::ids;
 use crate::readers::View;
@@ -85,10 +85,8 @@ impl Walk<'_> {
             if self.found.contains_key(&key) {
                 continue;
             }
-            let Some(brief) = brief(self.view, key)?.filter(|row| row.project == self.project.cast_signed()) else {
-                continue;
-            };
-            let task = stored_task(self.view, &brief)?;
+            let row = task_row(self.view, key)?.filter(|row| row.brief.project == self.project.cast_signed());
+            let task = row.map(|row| row.task(self.view)).transpose()?;
             // The entry may be older than what is now known, or belong to another id with this hash.
             let task = task.filter(|task| named(&task.record).any(|named| named == id));
             if let Some(task) = task {

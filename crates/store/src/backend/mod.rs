@@ -15,6 +15,7 @@ pub mod paging;
 pub mod part_file;
 pub mod plan;
 pub mod search;
+pub mod sieve;
 pub mod signs;
 pub mod stats;
 pub mod tally;

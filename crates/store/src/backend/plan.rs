@@ -10,8 +10,8 @@ use super::search::Clause;
 use super::search::terms::Column;
 use crate::tasks::TaskQuery;
 
-/// Most series of an index that are read side by side.
-const MAX_SERIES: usize = 64;
+/// Most names whose tasks are read side by side, each state by itself.
+const MAX_NAMES: usize = 64;
 /// Most terms that a pattern with `*` is tried on.
 pub const MAX_TERMS: usize = 100_000;
 
@@ -81,8 +81,13 @@ pub enum Plan {
     Ids(Vec<String>),
     /// Where the state is one of these, none of which is `succeeded`.
     States(Vec<u8>),
-    /// Where the name is one of these.
-    Names(Vec<i64>),
+    /// Where the name and the state are each one of these.
+    Names {
+        /// Task types.
+        names: Vec<i64>,
+        /// States.
+        states: Vec<u8>,
+    },
     /// Everywhere.
     All,
 }
@@ -112,18 +117,19 @@ impl<'q> Wanted<'q> {
         if !self.filter.ids.is_empty() {
             return Plan::Ids(self.filter.ids.clone());
         }
+        // Words lead to few tasks, of which each state of a name would have to be looked for by itself.
+        let has_words = !self.words().is_empty();
+        if let (Terms::These(names), false) = (&self.terms.names, has_words)
+            && names.len() <= MAX_NAMES
+        {
+            let mut names: Vec<i64> = names.iter().copied().collect();
+            names.sort_unstable();
+            return Plan::Names { names, states: self.states().into_iter().map(|state| state as u8).collect() };
+        }
         if !self.states.is_empty() && !self.states.contains(&(TaskState::Succeeded as u8)) {
             return Plan::States(self.states.clone());
         }
-        self.plan_by_name()
-    }
-
-    /// The narrowest way that does not use the state.
-    pub fn plan_by_name(&self) -> Plan {
-        match &self.terms.names {
-            Terms::These(names) if names.len() <= MAX_SERIES => Plan::Names(names.iter().copied().collect()),
-            _ => Plan::All,
-        }
+        Plan::All
     }
 
     /// States that are asked for; all when none is named.
@@ -131,9 +137,15 @@ impl<'q> Wanted<'q> {
         TaskState::ALL.into_iter().filter(|s| self.states.is_empty() || self.states.contains(&(*s as u8))).collect()
     }
 
+    /// True when nothing but name, state and time narrows.
+    pub fn only_name_state_and_time(&self) -> bool {
+        let FilterTerms { names: _, queues, workers, engines } = &self.terms;
+        !self.needs_record() && [queues, workers, engines].into_iter().all(|terms| matches!(terms, Terms::Any))
+    }
+
     /// True when nothing but state and time narrows.
     pub fn only_state_and_time(&self) -> bool {
-        !self.needs_record() && self.terms.all().into_iter().all(|terms| matches!(terms, Terms::Any))
+        self.only_name_state_and_time() && matches!(self.terms.names, Terms::Any)
     }
 
     /// True when the columns cannot decide.
@@ -164,13 +176,18 @@ impl<'q> Wanted<'q> {
             (Column::Worker, &self.terms.workers),
         ];
         let mut clauses: Vec<Clause> = columns.into_iter().filter_map(|(column, terms)| terms.clause(column)).collect();
-        clauses.extend(self.filter.text.iter().flat_map(|text| Clause::text(text)));
-        clauses.extend(self.filter.args.iter().map(|(name, value)| Clause::argument(name, value)));
+        clauses.extend(self.words());
         // Alone, names have an index of their own.
-        if !clauses.is_empty() || !matches!(plan, Plan::Names(_)) {
+        if !clauses.is_empty() || !matches!(plan, Plan::Names { .. }) {
             clauses.extend(self.terms.names.clause(Column::Name));
         }
         clauses
+    }
+
+    /// What the search index knows of words and arguments that are asked for.
+    fn words(&self) -> Vec<Clause> {
+        let texts = self.filter.text.iter().flat_map(|text| Clause::text(text));
+        texts.chain(self.filter.args.iter().map(|(name, value)| Clause::argument(name, value))).collect()
     }
 
     /// The filter itself.

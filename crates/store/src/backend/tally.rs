@@ -25,10 +25,10 @@ impl Tally {
         }
     }
 
-    /// There are `count` of a state.
+    /// There are `count` of a state, or more if it was left open.
     pub fn set(&mut self, state: TaskState, count: u64) {
         if let Some(entry) = self.entry(state as u8) {
-            (entry.1, entry.2) = (count.min(COUNT_BOUND), count > COUNT_BOUND);
+            (entry.1, entry.2) = (count.min(COUNT_BOUND), entry.2 || count > COUNT_BOUND);
         }
     }
 

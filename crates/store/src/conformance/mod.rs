@@ -32,6 +32,11 @@ pub trait Subject: Send + Sync {
 
     /// Opens the database. Called again after the store it returned was dropped, it opens the same one.
     async fn open(&self) -> Self::Store;
+
+    /// So many tasks are more than it keeps in one piece of whatever it keeps in pieces.
+    fn more_than_a_piece(&self) -> usize {
+        4_000
+    }
 }
 
 /// Makes one test of every statement of the suite. Takes an expression that makes a fresh [`Subject`]; `tokio` with its

@@ -165,10 +165,11 @@ pub async fn what_is_left_is_found_however_much_was_dropped<S: Subject>(subject:
     let stream = open(&store, "a", "").await;
     let mut random = Random(11);
     let mut expected = Vec::new();
+    let tasks_of_a_day = subject.more_than_a_piece().div_ceil(40) as i64;
     for seq in 1..=40 {
         let begin = NOW.plus(-(41 - seq) * DAY);
         let mut events = Vec::new();
-        for number in 0..1_000 {
+        for number in 0..tasks_of_a_day {
             let (id, at) = (random.task_id(), begin.plus(number * 10));
             let fails = random.below(20) == 0;
             let end = if fails { TaskEventKind::Failed } else { TaskEventKind::Succeeded };

@@ -2,6 +2,7 @@ import { render, screen } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import { expect, it, vi } from 'vitest'
 import { Button } from './button'
+import { Findable } from './findable'
 import { JsonView } from './json-view'
 import { StateBadge } from './state-badge'
 
@@ -32,4 +33,30 @@ it('long JSON is folded, and opens', async () => {
 it('a state is a word, not only a colour', () => {
   render(<StateBadge state="retrying" />)
   expect(screen.getByText('Waiting for retry')).toBeTruthy()
+})
+
+function names(amount: number) {
+  const items = Array.from({ length: amount }, (_, index) => `web-${index}`)
+  render(
+    <Findable items={items} noun="agent" text={(item) => item}>
+      {(shown) => shown.map((item) => <li key={item}>{item}</li>)}
+    </Findable>,
+  )
+}
+
+it('a short list is shown whole, without a field', () => {
+  names(20)
+  expect(screen.getAllByRole('listitem')).toHaveLength(20)
+  expect(screen.queryByRole('textbox')).toBeNull()
+})
+
+it('of a long list some are drawn, more on demand, and any is found', async () => {
+  names(10_000)
+  expect(screen.getAllByRole('listitem')).toHaveLength(50)
+  await userEvent.click(screen.getByRole('button', { name: 'Show 50 of 9,950 more' }))
+  expect(screen.getAllByRole('listitem')).toHaveLength(100)
+  await userEvent.type(screen.getByRole('textbox', { name: 'Find agents' }), 'WEB-9999')
+  expect(screen.getAllByRole('listitem').map((item) => item.textContent)).toEqual(['web-9999'])
+  await userEvent.type(screen.getByRole('textbox', { name: 'Find agents' }), 'x')
+  expect(screen.getByText('None of 10,000 agents is named so.')).toBeTruthy()
 })

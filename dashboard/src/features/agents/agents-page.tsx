@@ -2,14 +2,32 @@ import type { ReactElement } from 'react'
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import { agentsQuery } from '../../api/queries'
+import type { Agent } from '../../api/types'
 import { Button } from '../../components/ui/button'
+import { Findable } from '../../components/ui/findable'
 import { Empty } from '../../components/ui/notice'
 import { PageTitle } from '../../components/ui/panel'
 import { QueryView } from '../../components/ui/query-view'
+import { number } from '../../lib/format'
 import { useProject, useSession } from '../../lib/session'
 import { AgentCard } from './agent-card'
 import { ConnectAgent } from './connect-agent'
 import { Quarantine } from './quarantine'
+
+const isOnline = (agent: Agent) => agent.state === 'online'
+const isTroubled = (agent: Agent) => agent.problem != null || Object.values(agent.adapters).some((state) => state !== 'ok')
+
+/** Those that need someone, then those that work; those that went away last. */
+function troubledFirst(one: Agent, other: Agent): number {
+  const rank = (agent: Agent) => (isOnline(agent) ? (isTroubled(agent) ? 0 : 1) : 2)
+  return rank(one) - rank(other) || one.name.localeCompare(other.name)
+}
+
+function standing(agents: readonly Agent[]): string {
+  const online = agents.filter(isOnline)
+  const troubled = online.filter(isTroubled).length
+  return [`${number(online.length)} online`, troubled > 0 && `${number(troubled)} of them with a problem`, online.length < agents.length && `${number(agents.length - online.length)} offline`].filter(Boolean).join(', ')
+}
 
 export function AgentsPage(): ReactElement {
   const query = useQuery(agentsQuery(useProject()))
@@ -37,13 +55,16 @@ export function AgentsPage(): ReactElement {
             )
           ) : (
             <>
-              <div className="grid gap-4 xl:grid-cols-2">
-                {items
-                  .toSorted((one, other) => Number(other.state === 'online') - Number(one.state === 'online') || one.name.localeCompare(other.name))
-                  .map((agent) => (
-                    <AgentCard key={agent.id} agent={agent} />
-                  ))}
-              </div>
+              <p className="text-sm text-muted">{standing(items)}</p>
+              <Findable items={items.toSorted(troubledFirst)} noun="agent" text={(agent) => `${agent.name} ${agent.state}`}>
+                {(shown) => (
+                  <div className="grid gap-4 xl:grid-cols-2">
+                    {shown.map((agent) => (
+                      <AgentCard key={agent.id} agent={agent} />
+                    ))}
+                  </div>
+                )}
+              </Findable>
               {items.some((agent) => agent.quarantined_events > 0) && <Quarantine />}
             </>
           )

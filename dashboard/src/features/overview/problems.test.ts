@@ -25,3 +25,12 @@ it('names what is wrong, the worst first', () => {
   ])
   expect(problems[2]?.cause).toContain('34 tasks wait, the oldest for 12 min')
 })
+
+it('tells of many alike at once, since the first of them', () => {
+  const agents = Array.from({ length: 1200 }, (_, index) => agent({ id: `a${index}`, name: `web-${index}`, state: 'offline', last_seen_at: at(index) }))
+  const problems = findProblems(agents, [worker({ state: 'offline' })], [], now)
+  expect(problems.map(({ title, cause, since }) => [title, cause, since])).toEqual([
+    ['1,200 agents are offline', 'web-0, web-1, web-2 and 1,197 more.', at(0)],
+    ['Worker w1 is offline', 'It was idle when it was last heard.', AT],
+  ])
+})

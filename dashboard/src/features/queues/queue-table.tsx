@@ -3,6 +3,7 @@ import { TriangleAlert } from 'lucide-react'
 import type { Queue } from '../../api/types'
 import { Amount, linkClass, Unknown } from '../../components/ui/amount'
 import { Button } from '../../components/ui/button'
+import { Findable } from '../../components/ui/findable'
 import { Empty } from '../../components/ui/notice'
 import { Table, type Column } from '../../components/ui/table'
 import { Ago, Span } from '../../components/ui/time'
@@ -89,5 +90,9 @@ export function QueueTable({ queues, onPurge }: { queues: readonly Queue[]; onPu
     ),
   }
   const sorted = queues.toSorted((one, other) => Number(isUnconsumed(other)) - Number(isUnconsumed(one)) || (other.depth ?? 0) - (one.depth ?? 0) || one.name.localeCompare(other.name))
-  return <Table label="Queues" columns={onPurge ? [...columns, purge] : columns} rows={sorted} rowKey={(queue) => `${queue.engine}/${queue.name}`} />
+  return (
+    <Findable items={sorted} noun="queue" text={(queue) => queue.name}>
+      {(shown) => <Table label="Queues" columns={onPurge ? [...columns, purge] : columns} rows={shown} rowKey={(queue) => `${queue.engine}/${queue.name}`} />}
+    </Findable>
+  )
 }

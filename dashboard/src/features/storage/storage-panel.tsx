@@ -67,7 +67,8 @@ function Size({ storage }: { storage: Storage }) {
     <>
       <strong className="font-semibold">{bytes(used)}</strong> of data
       {max != null && <> of at most {bytes(max)}</>}, {bytes(file)} on disk
-      {log != null && <> and {bytes(log)} of write-ahead log</>}. {bytes(free)} of that {free === 0 ? 'are' : 'is'} free and used before the database grows.
+      {log != null && <> and {bytes(log)} of write-ahead log</>}.
+      {free > 0 && <> {bytes(free)} of that is free, and used before the database grows.</>}
       {storage.limited_by_size && <> The size is the limit in force: the oldest raw events go first, then the oldest tasks, failures last.</>}
     </>
   )

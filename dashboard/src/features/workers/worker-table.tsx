@@ -2,12 +2,12 @@ import { Link } from '@tanstack/react-router'
 import { TriangleAlert } from 'lucide-react'
 import type { Worker } from '../../api/types'
 import { linkClass, Unknown } from '../../components/ui/amount'
+import { Findable } from '../../components/ui/findable'
 import { Empty } from '../../components/ui/notice'
 import { Table, type Column } from '../../components/ui/table'
 import { Ago } from '../../components/ui/time'
 import { term } from '../../lib/filter'
 import { number, numberOrDash } from '../../lib/format'
-
 
 const states = {
   online: { mark: '●', word: 'Online', colour: 'text-good', why: 'It sends heartbeats' },
@@ -99,5 +99,10 @@ export function WorkerTable({ workers }: { workers: readonly Worker[] }) {
       </Empty>
     )
   }
-  return <Table label="Workers" columns={columns} rows={workers.toSorted((one, other) => one.name.localeCompare(other.name))} rowKey={(worker) => `${worker.engine}/${worker.name}`} />
+  const sorted = workers.toSorted((one, other) => one.name.localeCompare(other.name))
+  return (
+    <Findable items={sorted} noun="worker" text={(worker) => [worker.name, ...worker.queues].join(' ')}>
+      {(shown) => <Table label="Workers" columns={columns} rows={shown} rowKey={(worker) => `${worker.engine}/${worker.name}`} />}
+    </Findable>
+  )
 }

@@ -14,7 +14,8 @@ use crate::clock;
 
 /// Tasks by state
 ///
-/// Exact up to 10,000 per state; beyond, `more` is true.
+/// Exact up to 10,000 per state. Beyond, and where counting stopped after a few hundredths of a second because many tasks would have to
+/// be read, `more` is true and the number is the least that it can be.
 #[utoipa::path(
     get,
     path = "/api/v1/projects/{project}/task-counts",

@@ -203,7 +203,7 @@ page!(TaskPage, Task, "A page of tasks, newest first. A page may be short and st
 pub struct Count {
     /// How many were counted.
     pub count: u64,
-    /// There are more.
+    /// There may be more.
     pub more: bool,
 }
 

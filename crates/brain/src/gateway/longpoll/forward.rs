@@ -16,6 +16,7 @@ use super::body::MAX_BODY_BYTES;
 use crate::api::Problem;
 use crate::brain::Brain;
 use crate::client_address::ClientAddress;
+use crate::metrics::{ForwardLabels, Forwarded};
 use crate::peers::{CLIENT, PEER, Peer};
 
 /// How much longer than it may wait a request may take, once nothing of its body moves any more. An agent waits a little longer.
@@ -35,11 +36,14 @@ pub(super) async fn forward(
     body: Body,
     wait: Duration,
 ) -> Response {
+    let count = |outcome| brain.metrics.longpolls_forwarded.get_or_create(&ForwardLabels { outcome }).inc();
     let Some(url) = &peer.url else {
+        count(Forwarded::Unreachable);
         peer.complain("it has not said where it is reached");
         return answer::gone();
     };
     let Some(_room) = brain.peers.room() else {
+        count(Forwarded::NoRoom);
         return Problem::overloaded("too_many_longpolls", "Too many long-polls are passed on at once.").into_response();
     };
     let flow = Flow::default();
@@ -54,18 +58,28 @@ pub(super) async fn forward(
     let answered = tokio::select! {
         answered = request.send() => answered,
         () = flow.stalled(wait + PATIENCE) => {
+            count(Forwarded::Unreachable);
             peer.complain("it did not answer in time");
             return answer::gone();
         }
     };
-    match answered {
-        Ok(answered) => passed_back(answered),
-        Err(_) if flow.ended_by() == Some(End::TooMuch) => answer::too_much(),
-        Err(error) => {
-            // That the agent broke off is not the peer's fault, and nobody hears the answer.
-            if flow.ended_by() != Some(End::Broken) {
-                peer.complain(&innermost(&error));
-            }
+    match (answered, flow.ended_by()) {
+        (Ok(answered), _) => {
+            count(Forwarded::Answered);
+            passed_back(answered)
+        }
+        (Err(_), Some(End::TooMuch)) => {
+            count(Forwarded::Broken);
+            answer::too_much()
+        }
+        // That the agent broke off is not the peer's fault, and nobody hears the answer.
+        (Err(_), Some(End::Broken)) => {
+            count(Forwarded::Broken);
+            answer::gone()
+        }
+        (Err(error), None) => {
+            count(Forwarded::Unreachable);
+            peer.complain(&innermost(&error));
             answer::gone()
         }
     }

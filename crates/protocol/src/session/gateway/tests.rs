@@ -44,6 +44,24 @@ fn no_hello_within_ten_seconds_closes_with_4000() {
 }
 
 #[test]
+fn nothing_happens_before_the_next_tick_and_something_at_it() {
+    for mut session in [session(), open(0)] {
+        let mut ticks = 0;
+        while !session.is_closed() {
+            let at = session.next_tick();
+            assert!(session.handle(at - Duration::from_millis(1), GatewayInput::Tick).is_empty());
+            assert!(!session.handle(at, GatewayInput::Tick).is_empty());
+            ticks += 1;
+        }
+        assert!((1..=5).contains(&ticks), "{ticks}");
+    }
+    let mut session = open(0);
+    let before = session.next_tick();
+    session.handle(START + Duration::from_secs(5), GatewayInput::Text(r#"{"type":"heartbeat"}"#));
+    assert!(session.next_tick() >= before);
+}
+
+#[test]
 fn another_major_version_closes_with_4001_and_a_minor_one_does_not() {
     let hello = |version: &str| HELLO.replace("v1", version);
     for version in ["v2", "v0", "one", ""] {

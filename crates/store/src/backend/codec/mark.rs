@@ -107,3 +107,28 @@ pub(super) fn read(mut from: Reader<'_>, before: Timestamp, worker_of_task: Opti
         requeue: has(REQUEUE),
     })
 }
+
+/// Says exception and message of what [`put`] wrote.
+pub(super) fn each_text(mut from: Reader<'_>, mut say: impl FnMut(&[u8])) -> Result<()> {
+    let head = from.number()?;
+    let has = |bit: u64| head & bit != 0;
+    if !has(EXCEPTION) && !has(EXCEPTION_MESSAGE) {
+        return Ok(());
+    }
+    from.signed()?;
+    for bit in [ATTEMPT, RUNTIME] {
+        if has(bit) {
+            from.number()?;
+        }
+    }
+    for bit in [RESULT, WORKER, EXCEPTION, EXCEPTION_MESSAGE] {
+        if !has(bit) {
+            continue;
+        }
+        let text = from.bytes()?;
+        if matches!(bit, EXCEPTION | EXCEPTION_MESSAGE) {
+            say(text);
+        }
+    }
+    Ok(())
+}

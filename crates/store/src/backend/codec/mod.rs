@@ -3,6 +3,7 @@
 //! Name, queue and worker are columns and are not repeated; times are distances from the first sight, which is the key;
 //! UUIDs are 16 bytes. The first byte is the version: 1 plain, 2 compressed.
 
+use std::borrow::Cow;
 use std::io::{Read, Write};
 
 use flate2::Compression;
@@ -91,13 +92,43 @@ pub fn encode(record: &TaskRecord, frame: &Frame<'_>, out: &mut Vec<u8>) {
 
 /// Reads what [`encode`] wrote.
 pub fn decode(bytes: &[u8], frame: &Frame<'_>) -> Result<TaskRecord> {
+    decode_fields(&fields(bytes)?, frame)
+}
+
+/// A text of a record in which filters look for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Text<'a> {
+    /// Arguments by position.
+    Args(&'a [u8]),
+    /// Arguments by name.
+    Kwargs(&'a [u8]),
+    /// An exception or its message, of any end of an attempt, also of one that does not count.
+    End(&'a [u8]),
+}
+
+/// Says the texts of what [`encode`] wrote, without reading the rest of it.
+pub fn each_text(bytes: &[u8], mut say: impl FnMut(Text<'_>)) -> Result<()> {
+    let fields = fields(bytes)?;
+    let mut from = Reader(&fields);
+    while !from.is_empty() {
+        match from.field()? {
+            (ARGS, Value::Bytes(text)) => say(Text::Args(text)),
+            (KWARGS, Value::Bytes(text)) => say(Text::Kwargs(text)),
+            (MARK, Value::Bytes(mark)) => mark::each_text(Reader(mark), |text| say(Text::End(text)))?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn fields(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     match bytes.split_first() {
-        Some((&PLAIN, fields)) => decode_fields(fields, frame),
+        Some((&PLAIN, fields)) => Ok(Cow::Borrowed(fields)),
         Some((&COMPRESSED, rest)) => {
             let mut fields = Vec::new();
             let read = ZlibDecoder::new(rest).take(MAX_PLAIN).read_to_end(&mut fields);
             read.map_err(|error| corrupt(format!("a task record does not unpack ({error})")))?;
-            decode_fields(&fields, frame)
+            Ok(Cow::Owned(fields))
         }
         _ => Err(corrupt("a task record has an unknown version")),
     }

@@ -14,7 +14,7 @@ use crate::backend::hashing::FastHash;
 
 /// Segments that are asked at once at first, and at most.
 const FIRST_CHUNK: usize = 4;
-const CHUNK: usize = 128;
+const CHUNK: usize = 48;
 /// Clauses that are used on one segment.
 const LEARNING_CLAUSES: usize = 12;
 const FIRST_CLAUSES: usize = 4;

@@ -4,7 +4,8 @@ use taskplane_model::Timestamp;
 use taskplane_model::rollup::Rollup;
 use taskplane_model::time::MINUTE;
 
-use super::{Cover, DAY, KeptFrom, Reading, SPANS, State, begin_of, end_minute};
+use super::{Cover, DAY, KeptFrom, Reading, SPANS, State, add, begin_of, end_minute};
+use crate::Result;
 use crate::stats::{MAX_POINTS, StatsPoint, StatsQuery};
 
 /// Minutes of the longest step: about two thousand years.
@@ -53,11 +54,12 @@ impl Grid {
         reading
     }
 
-    /// Adds what happened in a step.
-    pub fn add(&mut self, step: usize, rollup: &Rollup) {
-        if let Some(point) = self.points.get_mut(step) {
-            point.rollup.merge(rollup);
-        }
+    /// Adds what happened in a step, from a stored row.
+    ///
+    /// # Errors
+    /// When the bytes make no sense.
+    pub fn add(&mut self, step: usize, row: &[u8]) -> Result<()> {
+        self.points.get_mut(step).map_or(Ok(()), |point| add(&mut point.rollup, row))
     }
 
     /// The steps, ascending.

@@ -4,10 +4,13 @@
 //! sums, of which one stands for many rows. What changes a minute leaves a [`Mark`] on it, and while there is one, neither
 //! the minute's sums nor those of any span around it are used. So every answer is what the minutes add up to.
 
+use std::collections::HashMap;
+
 use taskplane_model::Timestamp;
-use taskplane_model::rollup::Rollup;
+use taskplane_model::rollup::{Rollup, RollupSum};
 
 use super::corrupt;
+use super::hashing::FastHash;
 use crate::Result;
 use crate::stats::TaskTypeStats;
 
@@ -93,6 +96,35 @@ pub fn end_minute(until: Timestamp) -> i64 {
 /// When the bytes make no sense.
 pub fn decode(bytes: &[u8]) -> Result<Rollup> {
     minicbor::decode(bytes).map_err(|error| corrupt(format!("statistics do not parse ({error})")))
+}
+
+/// Adds a stored row's statistics to `sum`.
+///
+/// # Errors
+/// When the bytes make no sense; `sum` is then of no use any more.
+pub(crate) fn add(sum: &mut Rollup, bytes: &[u8]) -> Result<()> {
+    sum.merge_encoded(bytes).map_err(|error| corrupt(format!("statistics do not parse ({error})")))
+}
+
+/// Statistics by the number of a task type, added up from stored rows.
+#[derive(Debug, Default)]
+pub struct ByName(HashMap<i64, RollupSum, FastHash>);
+
+impl ByName {
+    /// Adds a row's statistics.
+    ///
+    /// # Errors
+    /// When the bytes make no sense.
+    pub fn add(&mut self, name: i64, bytes: &[u8]) -> Result<()> {
+        let added = self.0.entry(name).or_default().add_encoded(bytes);
+        added.map_err(|error| corrupt(format!("statistics do not parse ({error})")))
+    }
+
+    /// What is not empty.
+    pub fn into_rollups(self) -> Vec<(i64, Rollup)> {
+        let rollups = self.0.into_iter().map(|(name, sum)| (name, sum.into_rollup()));
+        rollups.filter(|(_, rollup)| !rollup.is_empty()).collect()
+    }
 }
 
 /// Writes statistics to `bytes`, which are cleared first.
