@@ -2,7 +2,7 @@
 //! once in it, numbers strictly increase, and what is appended afterwards is delivered.
 #![no_main]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -113,7 +113,7 @@ fuzz_target!(|folder: Folder| {
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a folder");
     let stream = dir.path().join("streams").join(STREAM);
     fs::create_dir_all(&stream).expect("a folder");
-    let mut known: HashSet<Vec<u8>> = HashSet::new();
+    let mut known: BTreeSet<Vec<u8>> = BTreeSet::new();
     let mut planted = 0;
     for segment in folder.segments.iter().take(8) {
         let bytes = segment_bytes(segment, &mut known);
@@ -173,8 +173,8 @@ fn delivers_what_is_appended(buffer: &mut Buffer) {
     assert!(batch.events().collect::<Vec<_>>().ends_with(&[b"new 1", b"new 2"]));
 }
 
-fn everything_left_is_known(buffer: &mut Buffer, known: &HashSet<Vec<u8>>, planted: usize) {
-    let (mut after, mut events) = (0, HashMap::<Vec<u8>, usize>::new());
+fn everything_left_is_known(buffer: &mut Buffer, known: &BTreeSet<Vec<u8>>, planted: usize) {
+    let (mut after, mut events) = (0, BTreeMap::<Vec<u8>, usize>::new());
     while let Some(batch) = buffer.next_after(after) {
         assert!(batch.seq > after, "numbers strictly increase");
         after = batch.seq;
@@ -187,7 +187,7 @@ fn everything_left_is_known(buffer: &mut Buffer, known: &HashSet<Vec<u8>>, plant
     assert!(read <= planted / 20 + 32 + 2, "nothing is read twice: {read} events");
 }
 
-fn segment_bytes(segment: &Segment, known: &mut HashSet<Vec<u8>>) -> Vec<u8> {
+fn segment_bytes(segment: &Segment, known: &mut BTreeSet<Vec<u8>>) -> Vec<u8> {
     let mut out = match &segment.header {
         Header::Good { dropped } => header(segment.name.value(), dropped.value()),
         Header::OfAnother { seq } => header(*seq, 0),

@@ -211,7 +211,7 @@ impl Batches {
             return Ok(Ok(found));
         }
         loop {
-            let (seal, cut) = match self.scanner.next()? {
+            let (at, seal, cut) = match self.scanner.next()? {
                 Item::Record { at, record: Record::Event { ts, event } } => {
                     self.unsealed.events.push(at, ts, event);
                     continue;
@@ -231,19 +231,20 @@ impl Batches {
                     continue;
                 }
                 Item::End { torn } => return Ok(Err(End { torn })),
-                Item::Record { record: Record::Seal(seal), .. } => (seal, None),
-                Item::Record { record: Record::Move(seal, cut), .. } => (seal, Some(cut)),
+                Item::Record { at, record: Record::Seal(seal) } => (at, seal, None),
+                Item::Record { at, record: Record::Move(seal, cut) } => (at, seal, Some(cut)),
             };
             if seal.seq > MAX_SEQ {
                 self.damaged += 1;
-            } else if let Some(found) = self.sealed(seal, cut) {
+            } else if let Some(found) = self.sealed(at, seal, cut) {
                 return Ok(Ok(found));
             }
         }
     }
 
-    /// `None` for a batch of an older life of the segment, which was dropped before it was begun anew.
-    fn sealed(&mut self, seal: Seal, cut: Option<Cut>) -> Option<Found> {
+    /// The record at `at` makes a batch. `None` for one of an older life of the segment, which was dropped before it was
+    /// begun anew.
+    fn sealed(&mut self, at: u64, seal: Seal, cut: Option<Cut>) -> Option<Found> {
         let Unsealed { mut events, copies, .. } = std::mem::take(&mut self.unsealed);
         if seal.seq <= self.previous {
             self.stale = self.stale.saturating_add(u64::from(seal.events));
@@ -251,7 +252,9 @@ impl Batches {
         }
         let strays = events.split_before(seal.start);
         let end = self.scanner.position();
-        let before = self.reclaim(strays, copies, seal.seq, seal.start);
+        // Where a record begins, whatever the seal says: it is read from there once what is before was acked.
+        let begins = events.offset(0).unwrap_or(at);
+        let before = self.reclaim(strays, copies, seal.seq, begins);
         let found = Found { seal, cut, events, strays: before.as_ref().err().copied().unwrap_or(0), end };
         self.previous = seal.seq;
         match before {

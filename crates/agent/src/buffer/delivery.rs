@@ -215,7 +215,7 @@ impl Buffer {
     }
 
     fn continue_after(&mut self, seq: u64) {
-        let lost = self.report().events - u64::from(self.pending.events);
+        let lost = self.report().events.saturating_sub(u64::from(self.pending.events));
         tracing::warn!(seq, lost, "the brain has more of this stream than the buffer: going on after that");
         let unknown = self.damage.settle_dropped(seq);
         self.dropped = self.dropped.saturating_add(lost).saturating_add(unknown);

@@ -69,7 +69,8 @@ pub(super) struct Recovered {
 impl Recovered {
     fn take(&mut self, segment: &mut Segment, found: &Found) {
         segment.take(found);
-        if let Some(cut) = found.cut {
+        // No batch is taken from one that is newer, and none that is yet to come may be cut before it is there.
+        if let Some(cut) = found.cut.filter(|cut| cut.of < found.seq()) {
             let moved = found.seal.events;
             self.shortened
                 .entry(cut.of)

@@ -54,7 +54,7 @@ impl Buffer {
             return false;
         }
         let short = self.shortened.entry(cut.of).or_insert(Short { at: cut.at, moved: 0 });
-        *short = Short { at: cut.at, moved: short.moved + moved };
+        *short = Short { at: cut.at, moved: short.moved.saturating_add(moved) };
         if let Some(holder) = self.segments.iter_mut().find(|s| s.last_seq.is_some_and(|last| last >= cut.of)) {
             holder.events = holder.events.saturating_sub(u64::from(moved));
         }

@@ -6,6 +6,7 @@ use super::*;
 
 mod damage;
 mod faults;
+mod hostile;
 mod lossy;
 mod model;
 mod splitting;
