@@ -7,7 +7,7 @@ const [link, folder] = process.argv.slice(2)
 if (!link || !folder) throw new Error('usage: node e2e/screenshots.mjs <sign-in link> <folder>')
 mkdirSync(folder, { recursive: true })
 
-const PAGES = { overview: '/', tasks: '/tasks', failed: '/tasks?state=failed', queues: '/queues', workers: '/workers', agents: '/agents', activity: '/activity' }
+const PAGES = { overview: '/', tasks: '/tasks', failed: '/tasks?state=failed', queues: '/queues', workers: '/workers', schedules: '/schedules', agents: '/agents', activity: '/activity' }
 
 const { browser, page, problems } = await openBrowser()
 try {

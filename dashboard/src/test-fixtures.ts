@@ -1,4 +1,4 @@
-import type { Agent, Command, Queue, Storage, Task, TaskPage, Worker } from './api/types'
+import type { Agent, Command, Queue, Schedule, Scheduler, ScheduleRun, Storage, Task, TaskPage, Worker } from './api/types'
 
 export const AT = '2026-11-22T18:00:00.000000Z'
 export const at = (seconds: number) => new Date(Date.parse(AT) + seconds * 1000).toISOString()
@@ -35,6 +35,41 @@ export const agent = (fields: Partial<Agent> = {}): Agent => ({
 export const queue = (fields: Partial<Queue> = {}): Queue => ({ name: 'emails', engine: 'celery', sampled_at: AT, ...fields })
 
 export const worker = (fields: Partial<Worker> = {}): Worker => ({ name: 'w1', engine: 'celery', state: 'online', queues: ['emails'], last_seen_at: AT, ...fields })
+
+export const run = (fields: Partial<ScheduleRun> = {}): ScheduleRun => ({ due: AT, state: 'seen', seen_at: at(1), evidence: 'last_run_at', overlapping: false, ...fields })
+
+export const schedule = (fields: Partial<Schedule> = {}): Schedule => ({
+  scheduler: 'celery-beat',
+  id: '1',
+  name: 'nightly',
+  task: 'reports.nightly',
+  engine: 'celery',
+  kind: 'crontab',
+  expression: '0 3 * * *',
+  timezone: 'Europe/Berlin',
+  words: 'Every day at 03:00 in Europe/Berlin',
+  enabled: true,
+  agent: 'web-01',
+  agents: ['web-01'],
+  differing_agents: [],
+  connected: true,
+  synced_at: AT,
+  next_runs: [at(3600)],
+  last_runs: [run()],
+  ...fields,
+})
+
+export const scheduler = (fields: Partial<Scheduler> = {}): Scheduler => ({
+  name: 'celery-beat',
+  schedules: 1,
+  paused: 0,
+  overdue: 0,
+  missed: 0,
+  silent: false,
+  agents: ['web-01'],
+  connected_agents: ['web-01'],
+  ...fields,
+})
 
 export const command = (fields: Partial<Command> = {}): Command => ({
   id: 'c1',

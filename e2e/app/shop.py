@@ -5,7 +5,9 @@ import time
 
 from celery import Celery
 
-app = Celery("shop", broker=os.environ["BROKER_URL"], backend=os.environ["BROKER_URL"])
+URL = os.environ["BROKER_URL"]
+# RabbitMQ keeps no results: they go back to the caller.
+app = Celery("shop", broker=URL, backend="rpc://" if URL.startswith("amqp") else URL)
 app.conf.task_default_queue = "default"
 app.conf.broker_connection_retry_on_startup = True
 

@@ -41,6 +41,16 @@ impl CeleryApp {
         Process::start(&format!("worker-{name}"), folder, command)
     }
 
+    /// Runs Python in the application's folder, with variables of the environment.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn python(&self, name: &str, args: &[&str], variables: &[(&str, &str)], folder: &Path) -> Result<Process> {
+        let mut command = self.command();
+        command.args(args).envs(variables.iter().copied());
+        Process::start(name, folder, command)
+    }
+
     /// Starts a process that sends tasks.
     ///
     /// # Errors

@@ -48,6 +48,8 @@ pub struct Stack {
     pub url: String,
     /// Address of the broker.
     pub broker: String,
+    /// What else the agent is told when it is started the next time.
+    pub agent_options: Vec<String>,
     brain_port: u16,
     redis_port: u16,
     token: String,
@@ -101,6 +103,7 @@ impl Stack {
             redis: None,
             url,
             broker,
+            agent_options: Vec::new(),
             brain_port,
             redis_port,
             token,
@@ -175,7 +178,7 @@ impl Stack {
         let mut command = Command::new(binary()?);
         command.args(["agent", "--brain", &format!("ws://127.0.0.1:{port}"), "--name", "sidecar"]);
         command.args(["--celery", &self.broker, "--data-dir"]).arg(self.agent_dir());
-        command.env("TASKPLANE_TOKEN", &self.token);
+        command.args(&self.agent_options).env("TASKPLANE_TOKEN", &self.token);
         self.agent = Some(Process::start("agent", self.folder.path(), command)?);
         Ok(())
     }
@@ -213,6 +216,11 @@ impl Stack {
     /// The port that the brain listens on.
     pub fn brain_port(&self) -> u16 {
         self.brain_port
+    }
+
+    /// The folder of everything that is started.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// The agent's folder.

@@ -25,12 +25,16 @@ use crate::dispatch::Dispatcher;
 use crate::engine::Engine;
 use crate::health::HealthBoard;
 use crate::leftovers::Heir;
-use crate::observers::{Outlets, observe_all};
+use crate::observers::{Observed, Outlets, observe_all};
 use crate::recorder::record;
 use crate::redact::{RedactionConfig, RedactionError, Redactor};
+use crate::scheduler::{ScheduleEntry, Scheduler};
+use crate::schedules::ScheduleBoard;
 
 /// Observations that wait for the buffer; an engine that sees more waits.
 const WAITING_OBSERVATIONS: usize = 1024;
+/// States of schedulers that wait to be redacted.
+const WAITING_LISTINGS: usize = 4;
 /// Changes of health that wait to be noted.
 const WAITING_HEALTH: usize = 64;
 /// How long each part has when the agent stops: together less than ten seconds.
@@ -109,6 +113,9 @@ pub enum AgentError {
     /// Commands could not be told apart.
     #[error("the agent has two engines named {0}")]
     TwoEngines(&'static str),
+    /// Their schedules could not be told apart.
+    #[error("the agent has two schedulers named {0}")]
+    TwoSchedulers(&'static str),
     /// Not a brain's URL.
     #[error(transparent)]
     Url(#[from] EndpointError),
@@ -131,7 +138,7 @@ pub struct Agent {
     hello: Hello,
     outdated: Outdated,
     stream_id: Uuid,
-    engines: Arc<[Arc<dyn Engine>]>,
+    observed: Observed,
     redactor: Arc<Redactor>,
     spool: Spool,
     leftovers: Leftovers,
@@ -142,12 +149,24 @@ impl Agent {
     ///
     /// # Errors
     /// The URL, the name or a rule is wrong, or the data folder cannot be used.
-    pub fn new(config: AgentConfig, engines: Vec<Arc<dyn Engine>>) -> Result<Self, AgentError> {
+    pub fn new(
+        config: AgentConfig,
+        engines: Vec<Arc<dyn Engine>>,
+        schedulers: Vec<Arc<dyn Scheduler>>,
+    ) -> Result<Self, AgentError> {
         let name = config.name.trim();
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Err(AgentError::Name);
         }
-        check_engines(&engines)?;
+        if engines.is_empty() {
+            return Err(AgentError::NoEngine);
+        }
+        if let Some(name) = twice(engines.iter().map(|engine| engine.name())) {
+            return Err(AgentError::TwoEngines(name));
+        }
+        if let Some(name) = twice(schedulers.iter().map(|scheduler| scheduler.name())) {
+            return Err(AgentError::TwoSchedulers(name));
+        }
         let endpoint: Endpoint = config.brain_url.parse()?;
         let endpoint_url = endpoint.to_string();
         let dialer = Arc::new(Dialer::new(endpoint, config.tls.clone(), &config.proxy)?);
@@ -164,7 +183,7 @@ impl Agent {
             hello,
             outdated,
             stream_id,
-            engines: engines.into(),
+            observed: Observed { engines: engines.into(), schedulers: schedulers.into() },
             redactor,
             spool: Spool::new(buffer),
             leftovers,
@@ -179,14 +198,37 @@ impl Agent {
     /// Observes, delivers and executes commands until `stop`. Then everything that was seen is brought to the disk, and as
     /// much of it to the brain as two seconds allow. Returns within ten seconds.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { dialer, token, reconnect, hello, outdated, stream_id, engines, redactor, spool, leftovers } = self;
+        let Self {
+            dialer,
+            token,
+            reconnect,
+            hello,
+            outdated,
+            stream_id,
+            observed: adapters,
+            redactor,
+            spool,
+            leftovers,
+        } = self;
         let url = dialer.endpoint().to_string();
         tracing::info!(brain = url, %stream_id, agent = hello.agent_name, "agent started");
         let (observations, observed) = mpsc::channel(WAITING_OBSERVATIONS);
         let (health, mut healths) = mpsc::channel(WAITING_HEALTH);
         let (restarts, restarted) = watch::channel(0);
 
-        let board = HealthBoard::new(engines.iter().map(|engine| engine.name()), Arc::clone(&redactor));
+        let (listings, mut listed) = mpsc::channel::<(_, Vec<ScheduleEntry>)>(WAITING_LISTINGS);
+        let configured = adapters.schedulers.iter().filter(|scheduler| scheduler.is_configured());
+        let names = adapters.engines.iter().map(|engine| engine.name()).chain(configured.map(|found| found.name()));
+        let board = HealthBoard::new(names, Arc::clone(&redactor));
+        let schedules = ScheduleBoard::new(Arc::clone(&adapters.schedulers), Arc::clone(&redactor));
+        let listing = {
+            let schedules = schedules.clone();
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                while let Some((scheduler, entries)) = listed.recv().await {
+                    schedules.list(scheduler, &entries);
+                }
+            }))
+        };
         let noting = {
             let board = board.clone();
             AbortOnDropHandle::new(tokio::spawn(async move {
@@ -199,7 +241,8 @@ impl Agent {
             let (redactor, spool, runtime) = (Arc::clone(&redactor), spool.clone(), Handle::current());
             AbortOnDropHandle::new(tokio::task::spawn_blocking(move || record(observed, &redactor, &spool, &runtime)))
         };
-        let (dispatcher, answers) = Dispatcher::new(Arc::clone(&engines), redactor);
+        let (dispatcher, answers) = Dispatcher::new(Arc::clone(&adapters.engines), redactor);
+        let dispatcher = dispatcher.with_schedulers(Arc::clone(&adapters.schedulers));
         let is_live = watch::Sender::new(false);
         let every = reconnect.leftover_check;
         let ways = Arc::new(Ways::new(&dialer));
@@ -210,23 +253,33 @@ impl Agent {
             hello: hello.clone(),
             health: board.clone(),
             dispatcher: dispatcher.clone(),
+            schedules: schedules.clone(),
             is_live: is_live.subscribe(),
             every,
         };
         let inheriting = AbortOnDropHandle::new(tokio::spawn(heir.run(stop.clone())));
         let oversize = Oversize::default();
-        let courier =
-            Courier { hello, spool, health: board, dispatcher, answers, oversize, is_live, is_leftover: false };
+        let courier = Courier {
+            hello,
+            spool,
+            health: board,
+            dispatcher,
+            answers,
+            oversize,
+            is_live,
+            is_leftover: false,
+            schedules,
+        };
         let connection = Connection::new(brain, courier);
         let last_call = CancellationToken::new();
         let delivering = AbortOnDropHandle::new(tokio::spawn(connection.run(last_call.clone())));
 
         // In the order of an event's way: each part ends when the one before it has handed over everything.
-        observe_all(engines, Outlets { observations, health }, restarted, stop).await;
+        observe_all(adapters, Outlets { observations, listings, health }, restarted, stop).await;
         tokio::join!(finish("the buffer", recording), finish("the delivery of what was left behind", inheriting));
         last_call.cancel();
         finish("the connection", delivering).await;
-        drop(noting);
+        drop((noting, listing));
         tracing::info!("agent stopped");
     }
 }
@@ -239,16 +292,11 @@ async fn finish(part: &'static str, mut task: AbortOnDropHandle<()>) {
     }
 }
 
-fn check_engines(engines: &[Arc<dyn Engine>]) -> Result<(), AgentError> {
-    if engines.is_empty() {
-        return Err(AgentError::NoEngine);
-    }
-    let mut names: Vec<&'static str> = engines.iter().map(|engine| engine.name()).collect();
+/// A name that is there twice.
+fn twice(names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let mut names: Vec<&'static str> = names.collect();
     names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(AgentError::TwoEngines(pair[0])),
-        None => Ok(()),
-    }
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 fn hello(config: &AgentConfig, name: &str, stream_id: Uuid, engines: &[Arc<dyn Engine>]) -> Hello {

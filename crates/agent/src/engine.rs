@@ -3,11 +3,19 @@
 //! Everything here is as the engine has it, **not redacted**. The only way from here to the disk or the network is
 //! [`crate::redact`], which turns an [`Observation`] into a wire event.
 
+mod preview;
+mod state;
+mod worker_control;
+
 use async_trait::async_trait;
 use serde_json::Value;
 use taskplane_model::{TaskEventKind, Timestamp, fleet::WorkerSign};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+pub use preview::{ArgumentSource, RetryPreview};
+pub use state::{FoundIn, FoundState, FoundTask, FoundTasks, KnownBy};
+pub use worker_control::{WorkerAction, WorkerControlRequest, WorkerReplies};
 
 /// A queue engine beside which the agent runs: one broker of one kind.
 #[async_trait]
@@ -30,6 +38,33 @@ pub trait Engine: Send + Sync {
 
     /// Drops all waiting messages of a queue and returns how many there were.
     async fn purge_queue(&self, queue: &str) -> Result<u64, CommandError>;
+
+    /// Publishes a new task.
+    async fn enqueue_task(&self, _request: &EnqueueRequest) -> Result<EnqueuedTask, CommandError> {
+        Err(CommandError::Unsupported(format!("this agent cannot enqueue tasks of {}", self.name())))
+    }
+
+    /// Says what each retry would publish, and publishes nothing: an answer for each request, in their order. The same way
+    /// as [`Self::retry_task`] finds it.
+    async fn preview_retry(
+        &self,
+        _requests: &[RetryRequest],
+    ) -> Result<Vec<Result<RetryPreview, CommandError>>, CommandError> {
+        Err(CommandError::Unsupported(format!(
+            "this agent cannot say in advance what a retry of {} sends",
+            self.name()
+        )))
+    }
+
+    /// Asks the engine itself how tasks stand. What it finds that no event told is observed as well.
+    async fn query_state(&self, _task_ids: &[String]) -> Result<FoundTasks, CommandError> {
+        Err(CommandError::Unsupported(format!("this agent cannot ask {} how tasks stand", self.name())))
+    }
+
+    /// Gives an order to workers, and collects what they reply.
+    async fn worker_control(&self, _request: &WorkerControlRequest) -> Result<WorkerReplies, CommandError> {
+        Err(CommandError::Unsupported(format!("workers of {} take no orders from this agent", self.name())))
+    }
 }
 
 /// Where an engine puts what it sees. Cheap to clone.
@@ -151,6 +186,8 @@ pub struct TaskObservation {
     pub expired: Option<bool>,
     /// It went back to the queue.
     pub requeue: Option<bool>,
+    /// How it is known, when no event of the engine's own told it.
+    pub known_by: Option<KnownBy>,
 }
 
 /// A sign of a worker.
@@ -203,6 +240,36 @@ pub struct RetriedTask {
     pub message: Option<String>,
 }
 
+/// What to enqueue, and how.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EnqueueRequest {
+    /// Task type.
+    pub name: String,
+    /// Positional arguments.
+    pub args: Vec<Value>,
+    /// Keyword arguments.
+    pub kwargs: serde_json::Map<String, Value>,
+    /// Queue; without it, the one that the engine sends such tasks to.
+    pub queue: Option<String>,
+    /// Not before.
+    pub eta: Option<Timestamp>,
+    /// Not after.
+    pub expires: Option<Timestamp>,
+    /// Priority, in the engine's own sense.
+    pub priority: Option<u8>,
+    /// Headers of the message besides the engine's own.
+    pub headers: serde_json::Map<String, Value>,
+}
+
+/// What an enqueuing led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnqueuedTask {
+    /// Id of the new task.
+    pub new_task_id: String,
+    /// What to know about it, for people; `None` when there is nothing to say.
+    pub message: Option<String>,
+}
+
 /// What to cancel, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CancelRequest {
@@ -229,7 +296,7 @@ pub enum CommandError {
     /// This engine cannot do that.
     #[error("{0}")]
     Unsupported(String),
-    /// There is no such task or queue.
+    /// There is no such task, queue or schedule.
     #[error("{0}")]
     NotFound(String),
     /// The original arguments are nowhere to be had.
@@ -241,6 +308,9 @@ pub enum CommandError {
     /// The request makes no sense.
     #[error("{0}")]
     InvalidArgs(String),
+    /// It cannot be changed from here.
+    #[error("{0}")]
+    ReadOnly(String),
     /// Too much at once.
     #[error("{0}")]
     Busy(String),
@@ -255,6 +325,7 @@ impl CommandError {
             Self::NoOriginalPayload(_) => "no_original_payload",
             Self::Engine(_) => "engine_error",
             Self::InvalidArgs(_) => "invalid_args",
+            Self::ReadOnly(_) => "read_only",
             Self::Busy(_) => "busy",
         }
     }

@@ -16,6 +16,7 @@ use crate::buffer::{Buffer, Leftovers, Spool};
 use crate::connection::{Brain, Connection, Courier, Oversize};
 use crate::dispatch::Dispatcher;
 use crate::health::HealthBoard;
+use crate::schedules::ScheduleBoard;
 
 /// Most streams that are delivered at once, beside the agent's own.
 const AT_ONCE: usize = 3;
@@ -28,6 +29,8 @@ pub(crate) struct Heir {
     pub(crate) hello: Hello,
     pub(crate) health: HealthBoard,
     pub(crate) dispatcher: Dispatcher,
+    /// Named in `hello`; their state is told over the main connection.
+    pub(crate) schedules: ScheduleBoard,
     /// Whether the brain is there.
     pub(crate) is_live: watch::Receiver<bool>,
     /// How often to look.
@@ -98,6 +101,7 @@ impl Heir {
             oversize: Oversize::default(),
             is_live: watch::Sender::new(false),
             is_leftover: true,
+            schedules: self.schedules.clone(),
         };
         Rest { stream, spool, connection: Connection::new(Arc::clone(&self.brain), courier) }
     }

@@ -1,8 +1,8 @@
 //! The agent: observes through engines, redacts, buffers on disk, delivers to the brain, executes commands.
 //!
 //! An event's way: [`engine`] → [`redact`] → [`buffer`] (on disk) → sealed batch → [`connection`]. A command's way:
-//! connection → dispatch → [`engine`] → result. [`agent`] wires them together. The agent knows no engine by name; engines are
-//! handed to it.
+//! connection → dispatch → [`engine`] or [`scheduler`] → result. [`agent`] wires them together. The agent knows no engine and no
+//! scheduler by name; they are handed to it.
 
 pub mod agent;
 pub mod buffer;
@@ -15,5 +15,7 @@ mod leftovers;
 mod observers;
 mod recorder;
 pub mod redact;
+pub mod scheduler;
+mod schedules;
 
 pub use agent::{Agent, AgentConfig, AgentError};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use taskplane_store::{Store, StoreError};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,6 +21,9 @@ use crate::peers::Peers;
 use crate::public_url::{PublicUrl, PublicUrlError};
 use crate::replicas::{Leadership, ReplicaName, Replicas};
 use crate::retention::Retention;
+
+/// Bulk jobs and dry runs whose tasks are looked through at once; more wait.
+const RESOLVING: usize = 2;
 
 /// Why a brain does not start.
 #[derive(Debug, Error)]
@@ -82,6 +86,8 @@ pub struct Parts {
     pub public_url: PublicUrl,
     /// How long things are kept.
     pub retention: Retention,
+    /// Turns to look through all tasks that a filter means, which reads a lot.
+    pub resolving: Semaphore,
     /// Background tasks, to wait for when stopping.
     pub tasks: TaskTracker,
 }
@@ -145,6 +151,7 @@ impl Brain {
             stop,
             public_url,
             retention,
+            resolving: Semaphore::new(RESOLVING),
             tasks,
         };
         let brain = Self { parts: Arc::new(parts) };

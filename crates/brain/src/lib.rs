@@ -6,6 +6,7 @@
 pub mod api;
 pub mod auth;
 pub mod brain;
+mod bulk;
 pub mod client_address;
 pub mod clock;
 pub mod commands;
@@ -19,4 +20,5 @@ pub mod peers;
 pub mod public_url;
 pub mod replicas;
 pub mod retention;
+pub mod schedules;
 pub mod server;

@@ -51,6 +51,7 @@ fn main() -> ExitCode {
             Command::Doctor(options) => commands::doctor::run(options).await,
             Command::Tasks(command) => commands::tasks::run(command).await,
             Command::Queues(command) => commands::queues::run(command).await,
+            Command::Schedules(command) => commands::schedules::run(command).await,
             Command::Workers(command) => commands::workers::run(command).await,
             Command::Agents(command) => commands::agents::run(command).await,
             Command::Conformance(options) => commands::conformance::run(options).await,

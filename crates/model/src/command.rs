@@ -77,6 +77,14 @@ pub struct Command {
     pub task_id: Option<String>,
 }
 
+impl Command {
+    /// What it is about, as the audit log names it: a task's id, or a schedule's.
+    pub fn subject(&self) -> Option<String> {
+        let schedule = || self.args.get("scheduler").and_then(|_| self.args.get("id")?.as_str());
+        self.task_id.clone().or_else(|| schedule().map(str::to_owned))
+    }
+}
+
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommandOutcome {

@@ -5,12 +5,14 @@
 
 pub mod access;
 pub mod agent;
+pub mod bulk;
 pub mod command;
 pub mod event;
 pub mod filter;
 pub mod fleet;
 pub mod rollup;
 pub mod schedule;
+pub mod schedule_run;
 pub mod sketch;
 pub mod task;
 pub mod time;

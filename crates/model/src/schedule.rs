@@ -1,5 +1,15 @@
 //! Schedules: what a scheduler enqueues, and when.
 
+mod crontab;
+mod duration;
+mod solar;
+mod timing;
+
+pub use crontab::{Crontab, CrontabError, Field};
+pub use duration::{format_duration, parse_duration};
+pub use solar::{Solar, SolarError, SolarEvent};
+pub use timing::{Kind, Timing, TimingError, time_zone};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,6 +43,14 @@ pub struct Schedule {
     pub enabled: Option<bool>,
     /// It runs once, and is then disabled.
     pub one_off: Option<bool>,
+    /// It does not run before.
+    pub starts_at: Option<Timestamp>,
+    /// It does not run after.
+    pub expires_at: Option<Timestamp>,
+    /// Its tasks expire so many seconds after they were enqueued.
+    pub expire_seconds: Option<u64>,
+    /// Priority of its tasks, in the engine's own sense.
+    pub priority: Option<u8>,
     /// When it last enqueued its task.
     pub last_run_at: Option<Timestamp>,
     /// When it will next.

@@ -38,12 +38,15 @@ impl FleetStore for PostgresStore {
     }
 
     async fn schedules(&self, project: u64) -> Result<Vec<StoredSchedule>> {
-        let sql = "SELECT s.scheduler, a.name, s.synced_at, s.data FROM schedules s JOIN agents a ON a.id = s.agent
+        let sql =
+            "SELECT s.scheduler, a.name, s.synced_at, s.data, a.id FROM schedules s JOIN agents a ON a.id = s.agent
             WHERE s.project = $1 ORDER BY s.scheduler COLLATE \"C\", s.id COLLATE \"C\", a.name COLLATE \"C\"";
         let rows = self.reading().await?.query(sql, &[&project_number(project)]).await?;
         let schedule = |row: &Row| {
             let (Text(scheduler), Text(agent)) = (column(row, 0)?, column(row, 1)?);
-            Ok(StoredSchedule { scheduler, agent, synced_at: Timestamp(column(row, 2)?), schedule: json(row, 3)? })
+            let agent_id = column::<i64>(row, 4)?.cast_unsigned();
+            let synced_at = Timestamp(column(row, 2)?);
+            Ok(StoredSchedule { scheduler, agent, agent_id, synced_at, schedule: json(row, 3)? })
         };
         rows.iter().map(schedule).collect()
     }

@@ -74,6 +74,12 @@ async fn what_is_made_from_other_rows_is_looked_at() {
             "makes no sense",
         ),
         (
+            "INSERT INTO censuses VALUES (1, 0, 10, 5)",
+            "DELETE FROM censuses",
+            Check::Search,
+            "1 of 1 censuses, from which tasks are counted, are not whole",
+        ),
+        (
             "INSERT INTO settings VALUES ('tasks_dropped_below_1', 9000000000000000000)",
             "DELETE FROM settings WHERE name = 'tasks_dropped_below_1'",
             Check::Retention,

@@ -27,6 +27,8 @@ pub(crate) struct Caches {
     pub(crate) task_ids: TaskIds,
     /// Below which key changes are noted for the search index.
     pub(crate) search_until: Option<i64>,
+    /// Below which key changes are noted for the census.
+    pub(crate) census_until: Option<i64>,
     /// Reused for every record that is written.
     pub(crate) bytes: Vec<u8>,
 }
@@ -53,6 +55,7 @@ impl Caches {
             rollups: RollupCache::default(),
             task_ids,
             search_until: None,
+            census_until: None,
             bytes: Vec::new(),
         }
     }

@@ -86,7 +86,7 @@ fn signs<T: DeserializeOwned>(
 }
 
 fn schedules(view: &View<'_>, project: u64) -> Done<Vec<StoredSchedule>> {
-    let sql = "SELECT s.scheduler, a.name, s.synced_at, s.data FROM schedules s JOIN agents a ON a.id = s.agent
+    let sql = "SELECT s.scheduler, a.name, s.synced_at, s.data, a.id FROM schedules s JOIN agents a ON a.id = s.agent
         WHERE s.project = ?1 ORDER BY s.scheduler, s.id, a.name";
     let mut select = view.db.prepare_cached(sql)?;
     let mut rows = select.query([project.cast_signed()])?;
@@ -95,6 +95,7 @@ fn schedules(view: &View<'_>, project: u64) -> Done<Vec<StoredSchedule>> {
         found.push(StoredSchedule {
             scheduler: row.get(0)?,
             agent: row.get(1)?,
+            agent_id: row.get::<_, i64>(4)?.cast_unsigned(),
             synced_at: Timestamp(row.get(2)?),
             schedule: serde_json::from_str(&row.get::<_, String>(3)?)?,
         });

@@ -11,7 +11,9 @@ use taskplane_store::{Result, SharedStore, StoreError};
 
 mod access;
 pub mod backup;
+mod bulk;
 mod caches;
+mod census;
 mod checkpoint;
 pub mod checkup;
 mod claim;
@@ -29,6 +31,7 @@ mod open;
 mod readers;
 mod retention;
 mod rollups;
+mod schedules;
 mod search;
 mod task_ids;
 mod tasks;

@@ -210,6 +210,9 @@ async fn a_search_index_that_is_not_whole_is_found() {
     let folder = derived().await;
     change(folder.path(), "UPDATE search_state SET indexed_until = indexing_until + 1");
     assert_finds(folder.path(), Check::Search, "makes no sense");
+    let folder = derived().await;
+    change(folder.path(), "INSERT INTO censuses VALUES (1, 0, 10, 5)");
+    assert_finds(folder.path(), Check::Search, "1 of 1 censuses");
 }
 
 #[tokio::test]

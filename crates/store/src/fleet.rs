@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use taskplane_model::Timestamp;
 use taskplane_model::agent::BufferReport;
 use taskplane_model::schedule::Schedule;
+use taskplane_model::schedule_run::{ScheduleKey, ScheduleRun, ScheduleWatch};
 
 /// An agent was heard.
 #[derive(Clone, Debug)]
@@ -43,10 +44,25 @@ pub struct StoredSchedule {
     pub scheduler: String,
     /// Name of the agent that told.
     pub agent: String,
+    /// Its number.
+    pub agent_id: u64,
     /// When the agent last told of it.
     pub synced_at: Timestamp,
     /// What it told.
     pub schedule: Schedule,
+}
+
+/// What has become known of the runs of a schedule.
+#[derive(Clone, Debug)]
+pub struct ScheduleNews {
+    /// The schedule.
+    pub key: ScheduleKey,
+    /// How far it has been judged; `None` forgets the schedule and all its runs.
+    pub watch: Option<ScheduleWatch>,
+    /// Runs that are new or known better; one for each due time.
+    pub runs: Vec<ScheduleRun>,
+    /// Due times of runs that turned out not to have been expected.
+    pub unexpected: Vec<Timestamp>,
 }
 
 /// An event that was not understood.

@@ -9,9 +9,11 @@ use taskplane_model::access::Role;
 use taskplane_model::agent::Agent;
 use taskplane_model::command::{Command, CommandOutcome};
 use taskplane_model::fleet::{Queue, Worker};
+use taskplane_model::schedule_run::{ScheduleKey, ScheduleRun, ScheduleWatch};
 
 pub mod access;
 pub mod backend;
+pub mod bulk;
 pub mod checkup;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -24,12 +26,13 @@ mod search;
 pub mod stats;
 pub mod tasks;
 
+pub use bulk::BulkStore;
 pub use error::StoreError;
 pub use replicas::{ReplicaStore, SharedStore};
 pub use search::SearchStore;
 
 use access::{AgentToken, ApiKey, AuditEntry, NewAudit, Project, SecretHash, SessionGrant, TokenGrant};
-use fleet::{Heard, QuarantinedEvent, SchedulesTold, StoredSchedule};
+use fleet::{Heard, QuarantinedEvent, ScheduleNews, SchedulesTold, StoredSchedule};
 use ingest::{BatchToStore, OpenedStream, Recorded, StreamToOpen};
 use retention::{Dropped, Kept, StorageReport};
 use stats::{StatsPoint, StatsQuery, TaskTypeStats};
@@ -44,7 +47,9 @@ pub trait Store:
     + TaskStore
     + StatisticsStore
     + FleetStore
+    + ScheduleStore
     + CommandStore
+    + BulkStore
     + AccessStore
     + RetentionStore
     + SearchStore
@@ -56,7 +61,9 @@ impl<
         + TaskStore
         + StatisticsStore
         + FleetStore
+        + ScheduleStore
         + CommandStore
+        + BulkStore
         + AccessStore
         + RetentionStore
         + SearchStore
@@ -140,6 +147,20 @@ pub trait FleetStore: Send + Sync {
 
     /// Events that were not understood, newest first, as far as they are kept.
     async fn quarantine(&self, project: u64, page: Page) -> Result<(Vec<QuarantinedEvent>, Option<String>)>;
+}
+
+/// Runs of schedules: expected, and seen or not.
+#[async_trait]
+pub trait ScheduleStore: Send + Sync {
+    /// How far each schedule of a project has been judged, by scheduler and id.
+    async fn schedule_watches(&self, project: u64) -> Result<Vec<(ScheduleKey, ScheduleWatch)>>;
+
+    /// The latest runs of each of `keys`, in their order; of each at most `limit`, newest first.
+    async fn schedule_runs(&self, project: u64, keys: Vec<ScheduleKey>, limit: usize) -> Result<Vec<Vec<ScheduleRun>>>;
+
+    /// Keeps what has become known of runs. A run with the due time of a stored one takes its place, so that the same may be
+    /// noted twice. Of each schedule the latest `keep` runs stay.
+    async fn note_schedule_runs(&self, project: u64, news: Vec<ScheduleNews>, keep: usize) -> Result<()>;
 }
 
 /// Commands and their ends.

@@ -21,7 +21,7 @@ pub enum Kept {
     Hours,
     /// Statistics of days.
     Days,
-    /// Audit entries, commands that have ended, and events that were not understood.
+    /// Audit entries, commands that have ended, events that were not understood, and runs of schedules.
     Records,
     /// Sessions and sign-in links, by when they expired.
     SignIns,

@@ -3,7 +3,7 @@
 use taskplane_model::filter::TaskFilter;
 use taskplane_model::{TaskRecord, TaskState, Timestamp};
 
-/// Counts are exact up to here, and say "more" beyond or where counting would have taken too long.
+/// Counts are exact up to here, and say "more" beyond it, or where looking for words and arguments would have taken too long.
 pub const COUNT_BOUND: u64 = 10_000;
 
 /// Which tasks, and which page of them.

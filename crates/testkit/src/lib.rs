@@ -7,6 +7,7 @@ mod fault_proxy;
 mod port;
 mod postgres;
 mod postgres_server;
+mod rabbitmq_server;
 
 pub use authority::{Authority, Issued};
 pub use balancer::Balancer;
@@ -15,3 +16,4 @@ pub use fault_proxy::{FaultProxy, Network};
 pub use port::free_port;
 pub use postgres::PostgresDatabase;
 pub use postgres_server::{POSTGRES_PASSWORD, PostgresServer};
+pub use rabbitmq_server::RabbitMqServer;

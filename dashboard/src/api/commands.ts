@@ -9,11 +9,39 @@ export interface RetryOverride {
   kwargs?: Record<string, unknown>
 }
 
+/** What a person says of a schedule: all of a new one, or what changes. */
+export interface ScheduleFields {
+  name?: string
+  task?: string
+  kind?: string
+  expression?: string
+  timezone?: string
+  /** Null: the one that such tasks normally go to. */
+  queue?: string | null
+  args?: unknown[]
+  kwargs?: Record<string, unknown>
+  one_off?: boolean
+  description?: string
+}
+
+/** What a worker is to do. */
+export type WorkerOrder =
+  | { action: 'ping' | 'shutdown' }
+  | { action: 'pool_grow' | 'pool_shrink'; n: number }
+  | { action: 'rate_limit'; task_name: string; rate: string }
+  | { action: 'add_consumer' | 'cancel_consumer'; queue: string }
+
 export type NewCommand =
   | { cmd: 'retry_task'; args: { engine: string; task_id: string; override?: RetryOverride } }
   | { cmd: 'cancel_task'; args: { engine: string; task_id: string; terminate: boolean; signal?: string } }
+  | { cmd: 'preview_retry'; args: { engine: string; task_ids: string[] } }
+  | { cmd: 'worker_control'; args: { engine: string; worker: string } & WorkerOrder }
   | { cmd: 'bulk_retry'; args: { engine: string; task_ids: string[] } }
   | { cmd: 'purge_queue'; args: { engine: string; queue: string } }
+  | { cmd: 'schedule_create'; args: { scheduler: string; schedule: ScheduleFields } }
+  | { cmd: 'schedule_update'; args: { scheduler: string; id: string; schedule: ScheduleFields } }
+  | { cmd: 'schedule_pause'; args: { scheduler: string; id: string; paused: boolean } }
+  | { cmd: 'schedule_delete' | 'schedule_run_now'; args: { scheduler: string; id: string } }
   | { cmd: 'restart_agent'; args: Record<string, never>; agent: string }
 
 /** The key makes a repeated send of the same click one command. */

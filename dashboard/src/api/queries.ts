@@ -1,6 +1,6 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
-import { client, unwrap } from './client'
-import type { TaskFilter } from './types'
+import { ApiError, client, unwrap } from './client'
+import type { Schedule, TaskFilter } from './types'
 
 const projects = '/api/v1/projects/{project}'
 export const PAGE_SIZE = 50
@@ -102,6 +102,49 @@ export const queuesQuery = (project: string) =>
   queryOptions({
     queryKey: ['queues', project],
     queryFn: ({ signal }) => unwrap(client.GET(`${projects}/queues`, { params: { path: { project } }, signal })),
+  })
+
+/** Runs become known by looking, every few seconds: nothing on the stream tells of them. */
+const RUNS_EVERY = 5_000
+
+/** All of them, whatever the size of a page. */
+export const schedulesQuery = (project: string) =>
+  queryOptions({
+    queryKey: ['schedules', project],
+    queryFn: async ({ signal }) => {
+      const items: Schedule[] = []
+      let cursor: string | undefined
+      do {
+        const page = await unwrap(client.GET(`${projects}/schedules`, { params: { path: { project }, query: { cursor } }, signal }))
+        items.push(...page.items)
+        cursor = page.next_cursor ?? undefined
+      } while (cursor !== undefined)
+      return { items }
+    },
+    refetchInterval: RUNS_EVERY,
+  })
+
+export const scheduleQuery = (project: string, scheduler: string, id: string) =>
+  queryOptions({
+    queryKey: ['schedule', project, scheduler, id],
+    queryFn: ({ signal }) => unwrap(client.GET(`${projects}/schedules/{scheduler}/{id}`, { params: { path: { project, scheduler, id } }, signal })),
+    refetchInterval: RUNS_EVERY,
+  })
+
+export const schedulersQuery = (project: string) =>
+  queryOptions({
+    queryKey: ['schedulers', project],
+    queryFn: ({ signal }) => unwrap(client.GET(`${projects}/schedulers`, { params: { path: { project } }, signal })),
+    refetchInterval: RUNS_EVERY,
+  })
+
+export const previewQuery = (project: string, kind: string, expression: string, timezone: string | undefined) =>
+  queryOptions({
+    queryKey: ['schedule-preview', project, kind, expression, timezone],
+    queryFn: ({ signal }) => unwrap(client.POST(`${projects}/schedules/preview`, { params: { path: { project } }, body: { kind, expression, timezone }, signal })),
+    enabled: expression !== '',
+    staleTime: 60_000,
+    retry: (failures, error) => !(error instanceof ApiError) && failures < 3,
   })
 
 export const commandsQuery = (project: string, taskId?: string) =>

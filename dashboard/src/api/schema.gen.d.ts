@@ -88,6 +88,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Bulk jobs
+         * @description Newest first.
+         */
+        get: operations["list_bulk_jobs"];
+        put?: never;
+        /**
+         * Retry many tasks
+         * @description With `dry_run`, says what would be done: how many tasks, of which types, and what can and cannot be retried and why; agents are asked
+         *     what they know of the original arguments. Without, makes a job of the tasks that the filter means now, at most the newest
+         *     100,000, and answers with it. No task is retried twice: what was retried before, or is in another job, is left out.
+         */
+        post: operations["create_bulk_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/bulk/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One bulk job */
+        get: operations["get_bulk_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/bulk/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a bulk job
+         * @description Nothing more is sent, for good. What was retried stays retried.
+         */
+        post: operations["cancel_bulk_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/bulk/{id}/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What became of each task of a bulk job
+         * @description Oldest first.
+         */
+        get: operations["list_bulk_items"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/bulk/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause a bulk job
+         * @description Nothing more is sent until it is resumed; what was sent is answered.
+         */
+        post: operations["pause_bulk_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/bulk/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Resume a bulk job */
+        post: operations["resume_bulk_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/commands": {
         parameters: {
             query?: never;
@@ -111,7 +231,15 @@ export interface paths {
          *     | `retry_task` | `engine`, `task_id`, `override`? (`args`, `kwargs`, `queue`, `eta`) | `new_task_id` |
          *     | `cancel_task` | `engine`, `task_id`, `terminate`?, `signal`? | `state` |
          *     | `bulk_retry` | `engine`, `task_ids` (1 to 1,000) | `retried`, `failed` |
+         *     | `preview_retry` | `engine`, `task_ids` (1 to 1,000), `override`? | `previews`, `failed`; publishes nothing |
+         *     | `query_state` | `engine`, `task_ids` (1 to 1,000) | by task id: `state`, `known_by`?, `evidence`, and what was found |
+         *     | `worker_control` | `engine`, `action`, `worker`? or `workers`?, and by action `n`, `task_name` and `rate`, or `queue` | `replies`, `silent` |
          *     | `purge_queue` | `engine`, `queue` | `purged` |
+         *     | `schedule_create` | `scheduler`, `schedule` (`name`, `task`, `kind`, `expression`, and more) | `schedule` |
+         *     | `schedule_update` | `scheduler`, `id`, `schedule` (what changes) | `schedule` |
+         *     | `schedule_delete` | `scheduler`, `id` | |
+         *     | `schedule_pause` | `scheduler`, `id`, `paused`? (false resumes) | `schedule` |
+         *     | `schedule_run_now` | `scheduler`, `id` | |
          *     | `restart_agent` | none; needs `agent` | |
          */
         post: operations["create_command"];
@@ -181,6 +309,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/schedulers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Schedulers
+         * @description All of them, with how many of their schedules are overdue or have missed a run, and whether they seem to be dead.
+         */
+        get: operations["list_schedulers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/schedules": {
         parameters: {
             query?: never;
@@ -190,9 +338,50 @@ export interface paths {
         };
         /**
          * Schedules
-         * @description All entries of all schedulers, as their agents last told them.
+         * @description The entries of all schedulers, by scheduler and id, as agents last told them, with their next and their latest runs. Agents
+         *     beside one scheduler tell of the same schedules: each is listed once.
          */
         get: operations["list_schedules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/schedules/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look at a timing
+         * @description What it means in plain English, its next runs, and what may surprise. Nothing is kept.
+         */
+        post: operations["preview_schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/schedules/{scheduler}/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One schedule
+         * @description With up to 100 of its latest runs. Write a `/` in its id as `%2F`.
+         */
+        get: operations["get_schedule"];
         put?: never;
         post?: never;
         delete?: never;
@@ -252,7 +441,7 @@ export interface paths {
         };
         /**
          * The live stream
-         * @description Server-Sent Events: `hello` first, then `tasks`, `commands`, `agents`, `workers` and `queues` with what changed, at most
+         * @description Server-Sent Events: `hello` first, then `tasks`, `commands`, `agents`, `workers`, `queues` and `bulk` with what changed, at most
          *     four a second each. Resumes after `Last-Event-ID`; where that is not possible, `resync` tells to fetch everything again.
          */
         get: operations["stream"];
@@ -273,8 +462,9 @@ export interface paths {
         };
         /**
          * Tasks by state
-         * @description Exact up to 10,000 per state. Beyond, and where counting stopped after a few hundredths of a second because many tasks would have to
-         *     be read, `more` is true and the number is the least that it can be.
+         * @description Exact up to 10,000 per state; beyond, `more` is true. So it is for states, task types, queues, workers, times, and all of them
+         *     together. Words and arguments are looked for in the tasks themselves: where that takes more than a few hundredths of a second,
+         *     counting stops, `more` is true, and the number is the least that it can be.
          */
         get: operations["count_tasks"];
         put?: never;
@@ -624,6 +814,276 @@ export interface components {
             /** @description Where the next page begins; null on the last one. */
             next_cursor?: string | null;
         };
+        /** @description What has become of a job's tasks. */
+        BulkCounts: {
+            /**
+             * Format: int64
+             * @description Published again.
+             */
+            accepted: number;
+            /**
+             * Format: int64
+             * @description Of those published again: have not ended.
+             */
+            awaited: number;
+            /**
+             * Format: int64
+             * @description Sent, and not answered.
+             */
+            claimed: number;
+            /**
+             * Format: int64
+             * @description Of those published again: failed.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Of those published again: had not ended when they were waited for no longer.
+             */
+            not_ended: number;
+            /**
+             * Format: int64
+             * @description Not retried; `refused_by` says why.
+             */
+            refused: number;
+            /**
+             * Format: int64
+             * @description Of those published again: revoked.
+             */
+            revoked: number;
+            /**
+             * Format: int64
+             * @description Of those published again: succeeded.
+             */
+            succeeded: number;
+            /**
+             * Format: int64
+             * @description Tasks of the job.
+             */
+            total: number;
+            /**
+             * Format: int64
+             * @description Nobody knows whether they were retried; they are not sent again.
+             */
+            unknown: number;
+            /**
+             * Format: int64
+             * @description Not sent yet; in a job that has ended, never sent.
+             */
+            waiting: number;
+        };
+        /** @description What a job would do. */
+        BulkDryRun: {
+            /**
+             * Format: int64
+             * @description Of those that a job would have: their agent is not connected now. They would wait for it.
+             */
+            agent_offline: number;
+            /** @description All that can be retried by state, by task type, the 50 most frequent ones. */
+            by_name: components["schemas"]["BulkShare"][];
+            /** @description All that can be retried by state, by queue, the 50 most frequent ones. */
+            by_queue: components["schemas"]["BulkShare"][];
+            /** @description All, by state. */
+            by_state: components["schemas"]["BulkShare"][];
+            /** @description The others, by why. */
+            not_retryable: components["schemas"]["BulkReason"][];
+            /**
+             * Format: int64
+             * @description Further task types.
+             */
+            other_names: number;
+            /** @description What agents know of the original arguments. */
+            preview: components["schemas"]["BulkPreview"];
+            /**
+             * Format: int64
+             * @description Tasks that a job would have.
+             */
+            retryable: number;
+            /**
+             * Format: int64
+             * @description Tasks that the filter means.
+             */
+            total: number;
+            /** @description True when there are more: a job takes the newest 100,000. */
+            truncated: boolean;
+        };
+        /** @description Which tasks: the fields of `GET tasks`. All must be met. */
+        BulkFilter: {
+            /** @description Task types, comma-separated; `*` stands for anything. */
+            name?: string | null;
+            /**
+             * @description Filter language.
+             * @example state:failed name:billing.*
+             */
+            q?: string | null;
+            /** @description Queues, comma-separated; `*` stands for anything. */
+            queue?: string | null;
+            /** @description First seen at or after: RFC 3339, or an age such as `2h`. */
+            since?: string | null;
+            /**
+             * @description States, comma-separated.
+             * @example failed
+             */
+            state?: string | null;
+            /** @description First seen before: as `since`. */
+            until?: string | null;
+            /** @description Workers, comma-separated; `*` stands for anything. */
+            worker?: string | null;
+        };
+        /** @description A task of a job. */
+        BulkItem: {
+            /** @description Why it was not retried, or why nobody knows, as a code. */
+            code?: string | null;
+            /** @description Engine. */
+            engine: string;
+            /** @description The same for people. */
+            message?: string | null;
+            /** @description Task type. */
+            name?: string | null;
+            /** @description Id of the task that it was published as. */
+            new_task_id?: string | null;
+            /** @description How that one has ended: `succeeded`, `failed` or `revoked`. */
+            outcome?: string | null;
+            /** @description `waiting`, `claimed`, `accepted`, `refused` or `unknown`. */
+            state: string;
+            /** @description The engine's id. */
+            task_id: string;
+        };
+        /** @description A page of a job's tasks, oldest first. */
+        BulkItemPage: {
+            /** @description The items. */
+            items: components["schemas"]["BulkItem"][];
+            /** @description Where the next page begins; null on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description A job. */
+        BulkJob: {
+            /** @description Names of agents that it waits for. */
+            absent_agents: string[];
+            /**
+             * Format: int32
+             * @description Tasks that are retried first.
+             */
+            canary: number;
+            /** @description What is done with each task: `retry`. */
+            cmd: string;
+            /** @description What has become of its tasks. */
+            counts: components["schemas"]["BulkCounts"];
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            created_at: string;
+            /** @description Who made it. */
+            created_by: string;
+            /** @description Which tasks were asked for. */
+            filter: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: date-time
+             * @description When it ended.
+             */
+            finished_at?: string | null;
+            /** @description UUIDv7. */
+            id: string;
+            /** @description States whose tasks are retried, too. */
+            include: string[];
+            /** @description Tasks that the filter meant and that are none of the job's, by code. */
+            left_out: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int32
+             * @description Most tasks a minute; null for as fast as the agents answer.
+             */
+            rate_per_minute?: number | null;
+            /** @description Why it stands so, where there is more to say. */
+            reason?: string | null;
+            /** @description Tasks that were not retried, by code. */
+            refused_by: {
+                [key: string]: number;
+            };
+            /** @description How it stands. */
+            state: components["schemas"]["BulkState"];
+            /**
+             * Format: int32
+             * @description It stops above so many percent of failures; null for never.
+             */
+            stop_above_percent?: number | null;
+            /** @description True when the filter meant more tasks than a job may have: it has the newest 100,000. */
+            truncated: boolean;
+            /** @description What it waits for: `canary`, `agents`, `answers` or `ends`; null when it is sending or does not run. */
+            waits_for?: string | null;
+        };
+        /** @description A page of bulk jobs, newest first. */
+        BulkJobPage: {
+            /** @description The items. */
+            items: components["schemas"]["BulkJob"][];
+            /** @description Where the next page begins; null on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description What agents know of the original arguments. */
+        BulkPreview: {
+            /**
+             * Format: int64
+             * @description Tasks that were answered for.
+             */
+            asked: number;
+            /** @description Of those, where their arguments would come from. */
+            by_source: components["schemas"]["BulkSource"][];
+            /** @description Of those, what cannot be retried. */
+            cannot: components["schemas"]["BulkReason"][];
+            /** @description True when only some of the tasks were asked about, evenly chosen. */
+            is_sample: boolean;
+            /**
+             * Format: int64
+             * @description Tasks of which it is not known before it is tried: their agent is away, or cannot say.
+             */
+            not_known: number;
+        };
+        /** @description How many tasks cannot be retried for one reason. */
+        BulkReason: {
+            /**
+             * @description The reason, for programs.
+             * @example already_retried
+             */
+            code: string;
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count: number;
+            /** @description The reason, for people. */
+            message?: string | null;
+        };
+        /** @description How many tasks share something. */
+        BulkShare: {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count: number;
+            /** @description What they share; null where it is not known. */
+            value?: string | null;
+        };
+        /** @description Where an agent would take the arguments of tasks from. */
+        BulkSource: {
+            /**
+             * Format: int64
+             * @description How many tasks.
+             */
+            count: number;
+            /** @description They are exactly the original ones. */
+            lossless: boolean;
+            /** @description `message`, `payload_store`, `result`, `worker`, `events` or `supplied`. */
+            source: string;
+        };
+        /**
+         * @description How a job stands.
+         * @enum {string}
+         */
+        BulkState: "preparing" | "running" | "paused" | "stopping" | "finished" | "cancelled" | "stopped";
         /** @description A command and what came of it. */
         Command: {
             /** @description The agent that it went to. */
@@ -728,21 +1188,77 @@ export interface components {
             /** @description The only agent that may use it; without, any may. */
             agent?: string | null;
         };
+        /** @description A job to make, or to try out. */
+        NewBulkJob: {
+            /**
+             * Format: int32
+             * @description Retry so many tasks first, and go on when they have ended and not too many have failed again (at most 1,000).
+             */
+            canary?: number | null;
+            /**
+             * @description What to do with each task: `retry`.
+             * @example retry
+             */
+            cmd: string;
+            /** @description Only say what would be done: nothing is retried. */
+            dry_run?: boolean;
+            /**
+             * Format: int64
+             * @description Make the job only if it has exactly so many tasks: what the dry run has said under `retryable`.
+             */
+            expected_count?: number | null;
+            /** @description With which tasks. */
+            filter: components["schemas"]["BulkFilter"];
+            /** @description Of several requests with one key, only the first makes a job; the others answer with it. */
+            idempotency_key?: string | null;
+            /** @description Retry tasks in these states, too; otherwise only failed, revoked, rejected and lost ones are. */
+            include?: string[];
+            /**
+             * Format: int32
+             * @description Retry at most so many tasks a minute (1 to 60,000).
+             */
+            rate_per_minute?: number | null;
+            /**
+             * Format: int32
+             * @description Stop when more than so many percent of the retried tasks that have ended failed again (0 to 100). With a canary normally 50,
+             *     without one never.
+             */
+            stop_above_percent?: number | null;
+        };
         /** @description A command to give. */
         NewCommand: {
-            /** @description The agent that it must go to; normally one that knows the task or queue is chosen. */
+            /** @description The agent that it must go to; normally one that knows the task, queue or schedule is chosen. */
             agent?: string | null;
             /** @description With what; depends on `cmd`. */
             args?: {
                 [key: string]: unknown;
             };
             /**
-             * @description What to do: `retry_task`, `cancel_task`, `bulk_retry`, `purge_queue` or `restart_agent`.
+             * @description What to do: `retry_task`, `cancel_task`, `bulk_retry`, `preview_retry`, `purge_queue`, `schedule_create`, `schedule_update`,
+             *     `schedule_delete`, `schedule_pause`, `schedule_run_now` or `restart_agent`.
              * @example retry_task
              */
             cmd: string;
             /** @description Of several requests with one key, only the first gives a command; the others answer with it. */
             idempotency_key?: string | null;
+        };
+        /** @description When something should run, to be looked at before it is kept. */
+        NewSchedulePreview: {
+            /**
+             * @description Five crontab fields, a duration such as `30s`, an RFC 3339 instant, or a solar event with latitude and longitude.
+             * @example 0 3 * * mon-fri
+             */
+            expression: string;
+            /**
+             * @description `crontab`, `interval`, `clocked` or `solar`.
+             * @example crontab
+             */
+            kind: string;
+            /**
+             * @description IANA name of the zone that a crontab is read in; without one, UTC.
+             * @example Europe/Berlin
+             */
+            timezone?: string | null;
         };
         /** @description Why something was not done. */
         Problem: {
@@ -854,18 +1370,44 @@ export interface components {
          * @enum {string}
          */
         Role: "viewer" | "operator" | "admin";
-        /** @description A schedule, as its agent last told it. What is not known is null. */
+        /**
+         * @description How it is known that a schedule has run.
+         * @enum {string}
+         */
+        RunEvidence: "last_run_at" | "run_count" | "task";
+        /**
+         * @description What is known of an expected run.
+         * @enum {string}
+         */
+        RunState: "due" | "overdue" | "seen" | "late" | "missed" | "unknown";
+        /** @description A schedule, as agents told it, and what it has run. What is not known is null. */
         Schedule: {
-            /** @description Agent that told. */
+            /** @description The agent whose word this is. */
             agent: string;
+            /** @description All agents that tell of it. */
+            agents: string[];
             /** @description Positional arguments, redacted. */
             args_redacted?: unknown;
+            /** @description True while an agent that tells of it is connected. */
+            connected: boolean;
             /** @description For people. */
             description?: string | null;
+            /** @description Agents that tell of another schedule under this id: they see another scheduler of the same name. */
+            differing_agents: string[];
             /** @description False while it is paused. */
             enabled?: boolean | null;
             /** @description Engine that the task goes to. */
             engine?: string | null;
+            /**
+             * Format: int64
+             * @description Its tasks expire so many seconds after they were enqueued.
+             */
+            expire_seconds?: number | null;
+            /**
+             * Format: date-time
+             * @description It does not run after.
+             */
+            expires_at?: string | null;
             /** @description Five crontab fields, a duration, an RFC 3339 instant, or a solar event with latitude and longitude. */
             expression?: string | null;
             /** @description Stable within its scheduler. */
@@ -876,24 +1418,39 @@ export interface components {
             kwargs_redacted?: unknown;
             /**
              * Format: date-time
-             * @description When it last enqueued its task.
+             * @description When it last enqueued its task, by the scheduler's own record.
              */
             last_run_at?: string | null;
+            /** @description The latest runs, newest first: 20 in lists, 100 by itself. Nothing from before it was first seen. */
+            last_runs: components["schemas"]["ScheduleRun"][];
             /** @description For people. */
             name?: string | null;
             /**
              * Format: date-time
-             * @description When it will next.
+             * @description When it will next, by the scheduler's word.
              */
             next_run_at?: string | null;
+            /** @description The next five runs, computed in its zone; empty while it is paused. */
+            next_runs: string[];
             /** @description It runs once, and is then disabled. */
             one_off?: boolean | null;
+            /**
+             * Format: int32
+             * @description Priority of its tasks, in the engine's own sense.
+             */
+            priority?: number | null;
+            problem?: components["schemas"]["ScheduleProblem"] | null;
             /** @description Queue that the task goes to. */
             queue?: string | null;
             /** @description It is defined in code and cannot be changed from here. */
             read_only?: boolean | null;
             /** @description Scheduler that has it, such as `celery-beat`. */
             scheduler: string;
+            /**
+             * Format: date-time
+             * @description It does not run before.
+             */
+            starts_at?: string | null;
             /**
              * Format: date-time
              * @description When the agent last told of it.
@@ -908,11 +1465,105 @@ export interface components {
              * @description How often it did, ever.
              */
             total_run_count?: number | null;
+            /** @description When it runs, in plain English; null where that is not understood. */
+            words?: string | null;
         };
-        /** @description All schedules, by scheduler and id. */
+        /** @description A page of schedules, by scheduler and id. */
         SchedulePage: {
             /** @description The items. */
             items: components["schemas"]["Schedule"][];
+            /** @description Where the next page begins; null on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description What a timing means. */
+        SchedulePreview: {
+            /** @description The next five runs; of an interval, as if it ran now. */
+            next_runs: string[];
+            /** @description What may surprise, in sentences. */
+            warnings: string[];
+            /**
+             * @description In plain English.
+             * @example Every Monday to Friday at 03:00 in Europe/Berlin
+             */
+            words: string;
+        };
+        /** @description What is wrong with a schedule: the worst of what is. */
+        ScheduleProblem: {
+            /** @description What. */
+            kind: components["schemas"]["ScheduleProblemKind"];
+            /** @description More about it, where there is more to say. */
+            message?: string | null;
+            /**
+             * Format: date-time
+             * @description Since when; what that means depends on `kind`.
+             */
+            since?: string | null;
+        };
+        /**
+         * @description What may be wrong with a schedule.
+         * @enum {string}
+         */
+        ScheduleProblemKind: "not_understood" | "agent_away" | "scheduler_silent" | "missed" | "overdue" | "late" | "overlapping";
+        /** @description A run that a schedule should have had. */
+        ScheduleRun: {
+            /**
+             * Format: date-time
+             * @description When it should have been.
+             */
+            due: string;
+            evidence?: components["schemas"]["RunEvidence"] | null;
+            /** @description The task of the run before had not ended when this one began. */
+            overlapping: boolean;
+            /**
+             * Format: date-time
+             * @description When it ran, where that is known.
+             */
+            seen_at?: string | null;
+            /** @description What is known of it. */
+            state: components["schemas"]["RunState"];
+            /** @description The task, where it was found. */
+            task_id?: string | null;
+        };
+        /** @description A scheduler, by what its schedules do. */
+        Scheduler: {
+            /** @description Agents that have told of its schedules. */
+            agents: string[];
+            /** @description Those of them that are connected; without one, nobody knows what it does. */
+            connected_agents: string[];
+            /**
+             * Format: date-time
+             * @description When any of its schedules last ran; null when none is known to have run.
+             */
+            last_seen_at?: string | null;
+            /**
+             * Format: int64
+             * @description Those that have missed their latest run.
+             */
+            missed: number;
+            /** @description Its name, such as `celery-beat`. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Those of which a sign is overdue, and that have missed no run before.
+             */
+            overdue: number;
+            /**
+             * Format: int64
+             * @description Those that are paused.
+             */
+            paused: number;
+            /**
+             * Format: int64
+             * @description Its schedules.
+             */
+            schedules: number;
+            /** @description True when something was due, and nothing at all has run since: it seems to be dead. */
+            silent: boolean;
+        };
+        /** @description All schedulers, by name. */
+        SchedulerPage: {
+            /** @description The items. */
+            items: components["schemas"]["Scheduler"][];
             /** @description Where the next page begins; null on the last one. */
             next_cursor?: string | null;
         };
@@ -1549,6 +2200,253 @@ export interface operations {
             };
         };
     };
+    list_bulk_jobs: {
+        parameters: {
+            query?: {
+                /** @description Items per page: 1 to 200, normally 50. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of bulk jobs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkJobPage"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_bulk_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBulkJob"];
+            };
+        };
+        responses: {
+            /** @description What would be done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkDryRun"];
+                };
+            };
+            /** @description The job as it now stands */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkJob"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_bulk_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job as it now stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkJob"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_bulk_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job as it now stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkJob"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_bulk_items: {
+        parameters: {
+            query?: {
+                /** @description Only those that stand so: `waiting`, `claimed`, `accepted`, `refused` or `unknown`. */
+                state?: string;
+                /** @description Items per page: 1 to 200, normally 50. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of the job's tasks */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkItemPage"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pause_bulk_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job as it now stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkJob"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_bulk_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job as it now stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkJob"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_commands: {
         parameters: {
             query?: {
@@ -1727,7 +2625,7 @@ export interface operations {
             };
         };
     };
-    list_schedules: {
+    list_schedulers: {
         parameters: {
             query?: never;
             header?: never;
@@ -1738,13 +2636,117 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description All schedules */
+            /** @description All schedulers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulerPage"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_schedules: {
+        parameters: {
+            query?: {
+                /** @description Items per page: 1 to 500, normally 500. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of schedules */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["SchedulePage"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    preview_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSchedulePreview"];
+            };
+        };
+        responses: {
+            /** @description What the timing means */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulePreview"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                scheduler: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The schedule */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
                 };
             };
             /** @description Why it was not done */
@@ -1769,8 +2771,8 @@ export interface operations {
                 /** @description To: as `since`. Normally now. */
                 until?: string;
                 /**
-                 * @description Time per item: `60s`, `5m`, `1h`, or seconds; rounded up to whole minutes, and to tens of minutes where
-                 *     the window is longer than two days. Normally about a sixtieth of the window.
+                 * @description Time per item: `60s`, `5m`, `1h`, or seconds; rounded up to whole minutes, to tens of minutes where
+                 *     the window is longer than two days, and to whole hours where it is longer than a week. Normally about a sixtieth of the window.
                  * @example 5m
                  */
                 step?: string;
@@ -1842,7 +2844,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Topics, comma-separated: `tasks`, `commands`, `agents`, `workers`, `queues`. Normally all.
+                 * @description Topics, comma-separated: `tasks`, `commands`, `agents`, `workers`, `queues`, `bulk`. Normally all.
                  * @example tasks,commands
                  */
                 topics?: string;

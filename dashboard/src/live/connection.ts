@@ -13,7 +13,7 @@ interface Handlers {
   onTrouble: () => void
 }
 
-const TOPICS = ['tasks', 'commands', 'agents', 'workers', 'queues', 'resync'] as const
+const TOPICS = ['tasks', 'commands', 'agents', 'workers', 'queues', 'bulk', 'resync'] as const
 const FIRST_DELAY = 250
 const LONGEST_DELAY = 5000
 const STALE_AFTER = 10_000

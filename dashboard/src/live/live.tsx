@@ -1,9 +1,9 @@
 import { useQueryClient, type QueryClient } from '@tanstack/react-query'
 import { createContext, useContext, useEffect, useMemo, useSyncExternalStore, type ReactNode } from 'react'
 import { baseUrl } from '../api/client'
-import type { Command, Task } from '../api/types'
+import type { BulkJob, Command, Task } from '../api/types'
 import { LiveConnection, type LiveStatus } from './connection'
-import { applyCommands, applyTasks } from './patch'
+import { applyBulkJobs, applyCommands, applyTasks } from './patch'
 import { throttle } from './throttle'
 
 export interface TaskDelta {
@@ -31,7 +31,8 @@ function createLive(project: string, client: QueryClient): Live & { dispose: () 
   const counts = throttle(() => refetch('task-counts'), 1000)
   const details = throttle(() => refetch('task', 'task-events', 'task-tree'), 500)
   const summaries = throttle(() => refetch('stats', 'task-types'), 5000)
-  const records = throttle(() => refetch('commands', 'audit'), 500)
+  const jobs = throttle(() => refetch('bulk-jobs', 'bulk-items'), 2000)
+  const records = throttle(() => refetch('commands', 'audit', 'schedules', 'schedule', 'schedulers'), 500)
   // Short lists, of which the stream only says that they changed.
   const fleet = {
     agents: throttle(() => refetch('agents'), 500),
@@ -60,10 +61,13 @@ function createLive(project: string, client: QueryClient): Live & { dispose: () 
     if (topic === 'commands') {
       applyCommands(client, (data as { items: Command[] }).items)
       records.call()
+    } else if (topic === 'bulk') {
+      applyBulkJobs(client, (data as { items: BulkJob[] }).items)
+      jobs.call()
     } else fleet[topic as FleetTopic]?.call()
   }
 
-  const connection = new LiveConnection(`${baseUrl}/api/v1/projects/${encodeURIComponent(project)}/stream?topics=tasks,commands,agents,workers,queues`, {
+  const connection = new LiveConnection(`${baseUrl}/api/v1/projects/${encodeURIComponent(project)}/stream?topics=tasks,commands,agents,workers,queues,bulk`, {
     onEvent,
     onGap: refetchAll,
     onTrouble() {
@@ -83,7 +87,7 @@ function createLive(project: string, client: QueryClient): Live & { dispose: () 
     },
     dispose() {
       connection.stop()
-      for (const throttled of [counts, details, summaries, records, ...Object.values(fleet)]) throttled.cancel()
+      for (const throttled of [counts, details, summaries, jobs, records, ...Object.values(fleet)]) throttled.cancel()
     },
   }
 }

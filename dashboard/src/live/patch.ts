@@ -1,5 +1,5 @@
 import type { QueryClient } from '@tanstack/react-query'
-import type { Command, Task, TaskDetail } from '../api/types'
+import type { BulkJob, Command, Task, TaskDetail } from '../api/types'
 import { patchDetail, patchRows, type TaskList } from './merge'
 
 /** Writes changed tasks into every list and detail that shows them. */
@@ -20,5 +20,12 @@ export function applyCommands(client: QueryClient, items: readonly Command[]) {
       { predicate: ({ queryKey }) => queryKey[0] === 'command' && queryKey[2] === command.id },
       (known) => (known && known.finished_at == null ? command : known),
     )
+  }
+}
+
+/** Jobs that are open on a page, as they now stand. */
+export function applyBulkJobs(client: QueryClient, items: readonly BulkJob[]) {
+  for (const job of items) {
+    client.setQueriesData<BulkJob>({ predicate: ({ queryKey }) => queryKey[0] === 'bulk-job' && queryKey[2] === job.id }, (known) => known && job)
   }
 }

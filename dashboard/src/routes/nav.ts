@@ -1,7 +1,7 @@
-import { Activity, Gauge, Layers, ListChecks, Radio, Server, type LucideIcon } from 'lucide-react'
+import { Activity, CalendarClock, Gauge, Layers, ListChecks, Radio, Server, type LucideIcon } from 'lucide-react'
 
 interface Page {
-  to: '/' | '/tasks' | '/queues' | '/workers' | '/agents' | '/activity'
+  to: '/' | '/tasks' | '/queues' | '/workers' | '/schedules' | '/agents' | '/activity'
   name: string
   icon: LucideIcon
 }
@@ -11,6 +11,7 @@ export const PAGES: readonly Page[] = [
   { to: '/tasks', name: 'Tasks', icon: ListChecks },
   { to: '/queues', name: 'Queues', icon: Layers },
   { to: '/workers', name: 'Workers', icon: Server },
+  { to: '/schedules', name: 'Schedules', icon: CalendarClock },
   { to: '/agents', name: 'Agents', icon: Radio },
   { to: '/activity', name: 'Activity', icon: Activity },
 ]

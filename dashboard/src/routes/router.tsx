@@ -3,7 +3,7 @@ import { basePath } from '../api/client'
 import { NotFound } from './not-found'
 import { PageCrashed } from './page-crashed'
 import { Root } from './root'
-import { overviewSearch, parseSearch, stringifySearch, taskSearch, tasksSearch } from './search'
+import { overviewSearch, parseSearch, schedulesSearch, stringifySearch, taskSearch, tasksSearch } from './search'
 
 const rootRoute = createRootRoute({ component: Root, notFoundComponent: NotFound })
 const getParentRoute = () => rootRoute
@@ -28,10 +28,23 @@ const task = createRoute({
 })
 const queues = createRoute({ getParentRoute, path: '/queues', component: lazyRouteComponent(() => import('../features/queues/queues-page'), 'QueuesPage') })
 const workers = createRoute({ getParentRoute, path: '/workers', component: lazyRouteComponent(() => import('../features/workers/workers-page'), 'WorkersPage') })
+const schedules = createRoute({
+  getParentRoute,
+  path: '/schedules',
+  validateSearch: schedulesSearch,
+  component: lazyRouteComponent(() => import('../features/schedules/schedules-page'), 'SchedulesPage'),
+})
+const schedule = createRoute({
+  getParentRoute,
+  path: '/schedules/$scheduler/$id',
+  component: lazyRouteComponent(() => import('../features/schedules/schedule-page'), 'SchedulePage'),
+})
 const agents = createRoute({ getParentRoute, path: '/agents', component: lazyRouteComponent(() => import('../features/agents/agents-page'), 'AgentsPage') })
 const activity = createRoute({ getParentRoute, path: '/activity', component: lazyRouteComponent(() => import('../features/activity/activity-page'), 'ActivityPage') })
 
-const routeTree = rootRoute.addChildren([overview, tasks, task, queues, workers, agents, activity])
+const bulkJob = createRoute({ getParentRoute, path: '/bulk/$jobId', component: lazyRouteComponent(() => import('../features/bulk/job-page'), 'BulkJobPage') })
+
+const routeTree = rootRoute.addChildren([overview, tasks, task, queues, workers, schedules, schedule, agents, activity, bulkJob])
 
 export const router = createRouter({
   routeTree,

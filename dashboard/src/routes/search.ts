@@ -24,6 +24,10 @@ export const taskSearch = v.object({
   tab: v.optional(v.fallback(v.optional(v.picklist(TABS)), undefined)),
 })
 
+export const schedulesSearch = v.object({
+  show: v.optional(v.fallback(v.optional(v.picklist(['attention', 'paused'])), undefined)),
+})
+
 export const parseSearch = (search: string): Record<string, string> => Object.fromEntries(new URLSearchParams(search))
 
 /** Plain `key=value` pairs, readable in a pasted link. */

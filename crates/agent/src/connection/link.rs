@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde_json::Value;
 use taskplane_protocol::close::CloseCode;
 use taskplane_protocol::frame::{Heartbeat, Hello};
 use taskplane_protocol::limits::BRAIN_TIMEOUT;
@@ -17,6 +18,7 @@ use crate::buffer::Spool;
 use crate::clock::now;
 use crate::dispatch::{Answer, Dispatcher};
 use crate::health::HealthBoard;
+use crate::schedules::{ScheduleBoard, Teller};
 
 /// What a connection needs of the agent. It outlives connections.
 pub(crate) struct Courier {
@@ -31,6 +33,22 @@ pub(crate) struct Courier {
     pub(crate) is_live: watch::Sender<bool>,
     /// A stream that a dead process left behind. The brain shows one buffer for an agent, which is not this one.
     pub(crate) is_leftover: bool,
+    /// What schedulers have; not said over the connection of a stream that a dead process left behind.
+    pub(crate) schedules: ScheduleBoard,
+}
+
+impl Courier {
+    /// What to say first: with the schedulers that there are by now.
+    fn hello(&self) -> Hello {
+        let mut hello = self.hello.clone();
+        for scheduler in self.schedules.present() {
+            hello.schedulers.push(scheduler.name().to_owned());
+            if let Value::Object(capabilities) = &mut hello.capabilities {
+                capabilities.insert(scheduler.name().to_owned(), scheduler.capabilities());
+            }
+        }
+        hello
+    }
 }
 
 /// What others want of a connection.
@@ -73,6 +91,8 @@ pub(super) async fn drive(channel: &mut dyn Channel, courier: &mut Courier, wish
         acked: 0,
         unacked: VecDeque::new(),
         last_bytes: None,
+        teller: courier.schedules.teller(),
+        schedulers: 0,
         courier,
     };
     let Err(ended) = link.run(wishes).await;
@@ -93,13 +113,18 @@ struct Link<'a> {
     unacked: VecDeque<u64>,
     /// Bytes of the last frame that was sent, if it was a batch's.
     last_bytes: Option<usize>,
+    /// What was told of schedules.
+    teller: Teller,
+    /// How many schedulers were named in `hello`.
+    schedulers: usize,
     courier: &'a mut Courier,
 }
 
 impl Link<'_> {
     async fn run(&mut self, wishes: Wishes<'_>) -> Result<std::convert::Infallible, Ended> {
         let Wishes { drain, leave, better } = wishes;
-        let hello = self.courier.hello.clone();
+        let hello = self.courier.hello();
+        self.schedulers = hello.schedulers.len();
         self.feed(AgentInput::Connected(&hello)).await?;
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -114,7 +139,13 @@ impl Link<'_> {
             tokio::select! {
                 incoming = self.channel.receive() => self.take(incoming).await?,
                 Some(answer) = self.courier.answers.recv() => self.answer(answer).await?,
-                _ = ticks.tick() => self.tick().await?,
+                _ = ticks.tick() => {
+                    self.tick().await?;
+                    self.tell_schedules().await?;
+                }
+                () = self.teller.changed(), if self.session.is_live() && !self.courier.is_leftover => {
+                    self.tell_schedules().await?;
+                }
                 _ = status.changed(), if self.session.wants_batch() => {}
                 () = drain.cancelled(), if !drain.is_cancelled() => {}
                 () = leave.cancelled() => return self.leave().await,
@@ -186,6 +217,23 @@ impl Link<'_> {
             adapters: Some(adapters),
         };
         self.feed(AgentInput::Tick(&heartbeat)).await
+    }
+
+    /// Tells what is new of schedules. When a scheduler was found that `hello` did not name, another `hello` does.
+    async fn tell_schedules(&mut self) -> Result<(), Ended> {
+        if !self.session.is_live() || self.courier.is_leftover {
+            return Ok(());
+        }
+        if self.courier.schedules.present().len() > self.schedulers {
+            tracing::info!("a scheduler was found: saying hello again");
+            let _ = timeout(LAST_WORDS, self.channel.close()).await;
+            return Err(Ended::Left);
+        }
+        for frame in self.teller.frames(Instant::now()) {
+            self.last_bytes = None;
+            self.feed(AgentInput::Schedules(frame)).await?;
+        }
+        Ok(())
     }
 
     async fn feed(&mut self, input: AgentInput<'_>) -> Result<(), Ended> {

@@ -1,5 +1,10 @@
 //! Arguments of commands, read once at the edge into types. Messages never quote what was given: it may be secret.
 
+mod schedule;
+mod workers;
+
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 use taskplane_model::Timestamp;
 use taskplane_protocol::limits::{MAX_BULK_TASKS, MAX_NAME_BYTES, MAX_TASK_ID_BYTES};
@@ -25,7 +30,17 @@ impl<'a> Args<'a> {
     }
 
     pub(super) fn retry(&self) -> Result<RetryRequest, CommandError> {
-        let task_id = self.task_id()?;
+        self.retry_of(self.task_id()?)
+    }
+
+    /// A retry of each task that is named, each once.
+    pub(super) fn retries(&self) -> Result<Vec<RetryRequest>, CommandError> {
+        let alike = self.retry_of(String::new())?;
+        let retry = |task_id| RetryRequest { task_id, ..alike.clone() };
+        Ok(self.distinct_task_ids()?.into_iter().map(retry).collect())
+    }
+
+    fn retry_of(&self, task_id: String) -> Result<RetryRequest, CommandError> {
         let overrides = match self.given("override") {
             None => return Ok(RetryRequest { task_id, ..RetryRequest::default() }),
             Some(Value::Object(fields)) => Self { cmd: self.cmd, fields },
@@ -75,6 +90,12 @@ impl<'a> Args<'a> {
         let id =
             |id: &Value| id.as_str().filter(|id| !id.is_empty() && id.len() <= MAX_TASK_ID_BYTES).map(str::to_owned);
         ids.iter().map(id).collect::<Option<Vec<_>>>().ok_or_else(expected)
+    }
+
+    /// Each once, in their order.
+    pub(super) fn distinct_task_ids(&self) -> Result<Vec<String>, CommandError> {
+        let mut seen = HashSet::new();
+        Ok(self.task_ids()?.into_iter().filter(|id| seen.insert(id.clone())).collect())
     }
 
     pub(super) fn queue(&self) -> Result<&'a str, CommandError> {

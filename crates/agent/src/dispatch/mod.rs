@@ -1,10 +1,13 @@
-//! From a command to an engine, and back to its answer.
+//! From a command to an engine or a scheduler, and back to its answer.
 //!
 //! At most once: a command that was seen is never executed again; its answer is repeated. Executions are bounded in number
 //! and in time, and a panic in an engine is an answer like any other.
 
 mod args;
+mod inquiries;
 mod memory;
+mod schedules;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -21,12 +24,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::engine::{CommandError, Engine};
 use crate::redact::Redactor;
+use crate::scheduler::Scheduler;
 use args::Args;
 use memory::{Memory, Seen};
 
 /// Most commands in progress; more are refused with `busy`.
 pub const MAX_IN_PROGRESS: usize = 16;
-/// How long an engine has for one task or queue.
+/// How long an engine has for one task or queue, and a scheduler for one schedule.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a whole `bulk_retry` has.
 const BULK_TIMEOUT: Duration = Duration::from_secs(300);
@@ -46,6 +50,7 @@ pub struct Answer {
 #[derive(Clone)]
 pub struct Dispatcher {
     engines: Arc<[Arc<dyn Engine>]>,
+    schedulers: Arc<[Arc<dyn Scheduler>]>,
     redactor: Arc<Redactor>,
     memory: Arc<Mutex<Memory>>,
     slots: Arc<Semaphore>,
@@ -79,7 +84,13 @@ impl Dispatcher {
         // An answer a slot, and room for refusals and repetitions, which nobody waits for.
         let (answers, receiver) = mpsc::channel(4 * MAX_IN_PROGRESS);
         let slots = Arc::new(Semaphore::new(MAX_IN_PROGRESS));
-        (Self { engines, redactor, memory: Arc::default(), slots, answers, owed: Arc::default() }, receiver)
+        let schedulers = Arc::new([]);
+        (Self { engines, schedulers, redactor, memory: Arc::default(), slots, answers, owed: Arc::default() }, receiver)
+    }
+
+    /// The same, and to `schedulers`.
+    pub fn with_schedulers(self, schedulers: Arc<[Arc<dyn Scheduler>]>) -> Self {
+        Self { schedulers, ..self }
     }
 
     /// Another one for another connection: what was seen by one was seen by both, and each answer comes out where its command
@@ -158,11 +169,24 @@ impl Dispatcher {
     }
 
     async fn execute(&self, command: &Command) -> Outcome {
-        let known = [commands::RETRY_TASK, commands::CANCEL_TASK, commands::BULK_RETRY, commands::PURGE_QUEUE];
-        if !known.contains(&command.cmd.as_str()) {
+        let known = [
+            commands::RETRY_TASK,
+            commands::CANCEL_TASK,
+            commands::BULK_RETRY,
+            commands::PURGE_QUEUE,
+            commands::ENQUEUE_TASK,
+            commands::PREVIEW_RETRY,
+            commands::QUERY_STATE,
+            commands::WORKER_CONTROL,
+        ];
+        let is_schedules = schedules::COMMANDS.contains(&command.cmd.as_str());
+        if !is_schedules && !known.contains(&command.cmd.as_str()) {
             return Err(CommandError::Unsupported("this agent does not know that command; a newer one may".into()));
         }
         let args = Args::new(&command.cmd, &command.args)?;
+        if is_schedules {
+            return self.change_schedules(&args).await;
+        }
         let engine = self.engine(args.engine()?)?;
         match command.cmd.as_str() {
             commands::RETRY_TASK => {
@@ -177,6 +201,13 @@ impl Dispatcher {
                 let purged = in_time(engine.purge_queue(args.queue()?)).await?;
                 Ok((json!({ "purged": purged }), None))
             }
+            commands::ENQUEUE_TASK => {
+                let enqueued = in_time(engine.enqueue_task(&args.enqueue()?)).await?;
+                Ok((json!({ "new_task_id": enqueued.new_task_id }), enqueued.message))
+            }
+            commands::PREVIEW_RETRY => self.preview_retry(engine, &args).await,
+            commands::QUERY_STATE => self.query_state(engine, &args).await,
+            commands::WORKER_CONTROL => self.worker_control(engine, &args).await,
             _ => Ok((self.bulk_retry(engine, args.task_ids()?).await, None)),
         }
     }
@@ -195,36 +226,40 @@ impl Dispatcher {
     /// One after the other. A task that cannot be retried does not stop the rest.
     async fn bulk_retry(&self, engine: &dyn Engine, task_ids: Vec<String>) -> Value {
         let until = Instant::now() + BULK_TIMEOUT;
-        let (mut retried, mut failed) = (BTreeMap::new(), BTreeMap::new());
+        let (mut retried, mut failed, mut codes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for task_id in task_ids {
             // Named twice it would run twice.
             if retried.contains_key(&task_id) || failed.contains_key(&task_id) {
                 continue;
             }
             if Instant::now() >= until {
+                codes.insert(task_id.clone(), "not_tried");
                 failed.insert(task_id, "not tried: the command took too long".to_owned());
                 continue;
             }
             let request = crate::engine::RetryRequest { task_id: task_id.clone(), ..Default::default() };
             match in_time(engine.retry_task(&request)).await {
                 Ok(task) => drop(retried.insert(task_id, task.new_task_id)),
-                Err(error) => drop(failed.insert(task_id, self.redactor.message(&error.to_string()))),
+                Err(error) => {
+                    codes.insert(task_id.clone(), error.code());
+                    failed.insert(task_id, self.redactor.message(&error.to_string()));
+                }
             }
             sleep(BULK_PAUSE).await;
         }
-        json!({ "retried": retried, "failed": failed })
+        json!({ "retried": retried, "failed": failed, "codes": codes })
     }
 }
 
-/// Bounds the time of a call to an engine, and makes its panic an error like any other.
+/// Bounds the time of a call to an engine or a scheduler, and makes its panic an error like any other.
 async fn in_time<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     match timeout(ENGINE_TIMEOUT, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => {
-            tracing::error!("an engine panicked while it executed a command");
-            Err(CommandError::Engine("the engine failed unexpectedly; the agent's log has more".into()))
+            tracing::error!("an adapter panicked while it executed a command");
+            Err(CommandError::Engine("the agent's adapter failed unexpectedly; the agent's log has more".into()))
         }
-        Err(_) => Err(CommandError::Engine("the broker did not answer within 60 s; it may have been done".into())),
+        Err(_) => Err(CommandError::Engine("there was no answer within 60 s; it may have been done".into())),
     }
 }
 

@@ -6,7 +6,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::engine::{CancelRequest, CancelledTask, Observer, RetriedTask, RetryRequest};
+use crate::engine::{
+    ArgumentSource, CancelRequest, CancelledTask, FoundIn, FoundState, FoundTask, FoundTasks, Observer, RetriedTask,
+    RetryPreview, RetryRequest, WorkerControlRequest, WorkerReplies,
+};
 
 /// Does what the ids of tasks say.
 #[derive(Default)]
@@ -51,6 +54,52 @@ impl Engine for ObedientEngine {
 
     async fn purge_queue(&self, _: &str) -> Result<u64, CommandError> {
         Ok(7)
+    }
+
+    async fn preview_retry(
+        &self,
+        requests: &[RetryRequest],
+    ) -> Result<Vec<Result<RetryPreview, CommandError>>, CommandError> {
+        if requests.iter().any(|request| request.task_id == "hang") {
+            std::future::pending::<()>().await;
+        }
+        let preview = |request: &RetryRequest| match request.task_id.as_str() {
+            "gone" => Err(CommandError::NoOriginalPayload("nowhere, said redis://:pw@host".into())),
+            _ => Ok(RetryPreview {
+                source: ArgumentSource::Message,
+                lossless: request.args.is_none(),
+                name: "mail".into(),
+                queue: "q".into(),
+                eta: None,
+                notes: vec!["the rest of its chain runs after it".into()],
+                args: request.args.clone().unwrap_or_else(|| vec![json!("bob@example.com")]),
+                kwargs: serde_json::Map::new(),
+            }),
+        };
+        Ok(requests.iter().map(preview).collect())
+    }
+
+    async fn query_state(&self, task_ids: &[String]) -> Result<FoundTasks, CommandError> {
+        let task = FoundTask {
+            state: FoundState::Failed,
+            found_in: Some(FoundIn::ResultBackend),
+            exception: Some("ValueError".into()),
+            result: Some(json!({"password": "hunter2"})),
+            evidence: vec!["its result is stored".into()],
+            ..FoundTask::default()
+        };
+        let tasks = task_ids.iter().map(|id| (id.clone(), task.clone())).collect();
+        Ok(FoundTasks { tasks, workers_answered: 2, workers_silent: vec!["w3@h".into()] })
+    }
+
+    async fn worker_control(&self, request: &WorkerControlRequest) -> Result<WorkerReplies, CommandError> {
+        let reply = |name: &String| match name.as_str() {
+            "silent@h" => None,
+            "bad@h" => Some((name.clone(), Err("no: redis://:pw@host".to_owned()))),
+            _ => Some((name.clone(), Ok(format!("{:?}", request.action)))),
+        };
+        let silent = request.workers.iter().filter(|name| *name == "silent@h").cloned().collect();
+        Ok(WorkerReplies { replies: request.workers.iter().filter_map(reply).collect(), silent })
     }
 }
 
@@ -105,8 +154,9 @@ async fn each_command_has_its_answer() {
                 "retried": {"a": "new-a", "b": "new-b"},
                 "failed": {
                     "gone": "nowhere, said redis://<url-credentials>@host",
-                    "panic": "the engine failed unexpectedly; the agent's log has more",
+                    "panic": "the agent's adapter failed unexpectedly; the agent's log has more",
                 },
+                "codes": {"gone": "no_original_payload", "panic": "engine_error"},
             }}),
         ),
         ("restart_agent", json!({}), json!({"cmd_id": "c", "ok": true, "result": {}})),
@@ -185,4 +235,50 @@ async fn too_many_commands_at_once_are_refused_and_the_rest_are_done() {
 async fn an_engine_that_hangs_is_given_up() {
     let answer = bench().ask("retry_task", json!({"task_id": "hang"})).await;
     assert_eq!(answer["error"], "engine_error");
+}
+
+#[tokio::test]
+async fn a_preview_shows_the_values_of_one_task_redacted_and_those_of_many_not_at_all() {
+    let one = bench().ask("preview_retry", json!({"engine": "celery", "task_ids": ["t", "t"]})).await;
+    let preview = &one["result"]["previews"]["t"];
+    assert_eq!((&preview["args_redacted"], &preview["source"]), (&json!(["<email>"]), &json!("message")));
+    assert_eq!(one["result"]["failed"], json!({}));
+    let many = json!({"task_ids": ["a", "gone"], "override": {"args": [1]}});
+    let many = bench().ask("preview_retry", many).await;
+    let preview = &many["result"]["previews"]["a"];
+    assert_eq!((preview.get("args_redacted"), &preview["lossless"]), (None, &json!(false)));
+    let why = json!({"error": "no_original_payload", "message": "nowhere, said redis://<url-credentials>@host"});
+    assert_eq!(many["result"]["failed"], json!({ "gone": why }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_preview_does_not_reach_in_time_is_said() {
+    let mut ids: Vec<String> = (0..150).map(|n| n.to_string()).collect();
+    ids.push("hang".into());
+    ids.extend((200..300).map(|n| n.to_string()));
+    let answer = bench().ask("preview_retry", json!({"task_ids": ids})).await;
+    let (previews, failed) = (&answer["result"]["previews"], &answer["result"]["failed"]);
+    assert_eq!((previews.as_object().map(|p| p.len()), failed.as_object().map(|f| f.len())), (Some(151), Some(100)));
+    assert_eq!((&failed["hang"]["error"], &failed["149"]["error"]), (&json!("busy"), &json!("busy")));
+}
+
+#[tokio::test]
+async fn states_and_replies_are_told_without_secrets() {
+    let told = bench().ask("query_state", json!({"task_ids": ["t"]})).await;
+    let task = &told["result"]["t"];
+    assert_eq!((&task["state"], &task["known_by"]), (&json!("failed"), &json!("result_backend")));
+    assert_eq!(task["result_redacted"], json!({"password": "<redacted>"}));
+    assert_eq!((&task["workers_answered"], &task["workers_silent"]), (&json!(2), &json!(["w3@h"])));
+    let order = json!({"action": "pool_grow", "workers": ["w@h", "bad@h", "silent@h"], "n": 2});
+    let told = bench().ask("worker_control", order).await;
+    assert_eq!(
+        told["result"],
+        json!({
+            "replies": {
+                "bad@h": {"ok": false, "error": "no: redis://<url-credentials>@host"},
+                "w@h": {"ok": true, "reply": "PoolGrow(2)"},
+            },
+            "silent": ["silent@h"],
+        })
+    );
 }

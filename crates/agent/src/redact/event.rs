@@ -82,6 +82,7 @@ impl Redactor {
             terminated: task.terminated,
             expired: task.expired,
             requeue: task.requeue,
+            known_by: task.known_by.map(|known_by| known_by.wire_name().into()),
             ..event(task.kind.wire_name(), observation)
         })
     }
@@ -137,7 +138,7 @@ fn name(name: &Option<String>) -> Option<Str<'_>> {
 }
 
 /// Only valid JSON gets into an event; should the redactor ever write anything else, all of it is hidden.
-fn raw(json: String) -> Box<RawValue> {
+pub(super) fn raw(json: String) -> Box<RawValue> {
     RawValue::from_string(json).unwrap_or_else(|_| {
         RawValue::from_string(format!("\"{REDACTED}\"")).unwrap_or_else(|_| RawValue::NULL.to_owned())
     })

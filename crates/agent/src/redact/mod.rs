@@ -7,14 +7,17 @@
 //! any value gives valid JSON, and where it is in doubt it hides.
 //!
 //! What belongs together: `keys` (secret keys), `patterns`, `luhn` and `assignment` (secrets known by their look, or by a
-//! name in running text), `marker` (what is written instead), `value`, `text` and `event` (where all of it is applied).
+//! name in running text), `marker` (what is written instead), `value`, `text`, `event`, `schedule` and `answer` (where all of
+//! it is applied).
 
+mod answer;
 mod assignment;
 mod event;
 mod keys;
 mod luhn;
 mod marker;
 mod patterns;
+mod schedule;
 mod text;
 mod value;
 

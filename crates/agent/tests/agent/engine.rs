@@ -96,7 +96,7 @@ pub(crate) fn engine() -> (Arc<dyn Engine>, mpsc::Sender<Observation>, watch::Re
 
 pub(crate) fn start(config: AgentConfig) -> RunningAgent {
     let (engine, script, started) = engine();
-    let agent = Agent::new(config, vec![engine]).expect("an agent");
+    let agent = Agent::new(config, vec![engine], Vec::new()).expect("an agent");
     let stream_id = agent.stream_id().to_string();
     let stop = CancellationToken::new();
     let task = tokio::spawn(agent.run(stop.clone()));

@@ -7,7 +7,7 @@ use crate::engine::{config, engine, start};
 
 fn refusal(config: AgentConfig, engines: usize) -> String {
     let engines = (0..engines).map(|_| engine().0).collect();
-    match Agent::new(config, engines) {
+    match Agent::new(config, engines, Vec::new()) {
         Err(error) => error.to_string(),
         Ok(_) => panic!("it started"),
     }

@@ -61,7 +61,7 @@ async fn delivers(brain: &TlsBrain, url: &str, tls: TlsOptions, proxy: ProxySett
     let mut config = AgentConfig::new(url, TokenSource::Literal("tp_test".into()), "worker-1", folder.path());
     config.reconnect = ReconnectTimes { min: Duration::from_millis(5), ..ReconnectTimes::default() };
     (config.tls, config.proxy) = (tls, proxy);
-    let agent = Agent::new(config, vec![Arc::new(OneTask)]).expect("an agent");
+    let agent = Agent::new(config, vec![Arc::new(OneTask)], Vec::new()).expect("an agent");
     let stop = CancellationToken::new();
     let running = tokio::spawn(agent.run(stop.clone()));
     brain.receives("t1").await;

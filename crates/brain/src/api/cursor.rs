@@ -23,6 +23,8 @@ pub(super) enum CursorKind {
     Store,
     /// Events of a task: how many were seen.
     Events,
+    /// Schedules: scheduler and id of the last one.
+    Schedules,
 }
 
 impl CursorKind {
@@ -31,6 +33,7 @@ impl CursorKind {
             Self::Tasks => "t1:",
             Self::Store => "s1:",
             Self::Events => "e1:",
+            Self::Schedules => "c1:",
         }
     }
 

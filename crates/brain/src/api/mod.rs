@@ -5,6 +5,7 @@
 
 mod agent_tokens;
 mod audit;
+mod bulk;
 mod commands;
 mod cursor;
 mod docs;
@@ -13,6 +14,7 @@ mod fleet;
 mod openapi;
 mod problem;
 mod router;
+mod schedules;
 mod session;
 mod state;
 mod stats;

@@ -22,6 +22,7 @@ use super::router::table;
         (name = "tasks", description = "Tasks, their events and workflows"),
         (name = "statistics", description = "What happened over time"),
         (name = "fleet", description = "Agents, workers and queues"),
+        (name = "schedules", description = "Schedules, their runs, and their schedulers"),
         (name = "commands", description = "What people ask agents to do"),
         (name = "live", description = "What changes, as it does"),
         (name = "access", description = "Sessions, tokens and the audit log")

@@ -63,7 +63,9 @@ impl Problem {
             "project" => "project_not_found",
             "task" => "task_not_found",
             "command" => "command_not_found",
+            "schedule" => "schedule_not_found",
             "agent token" => "agent_token_not_found",
+            "bulk job" => "bulk_job_not_found",
             _ => "not_found",
         };
         Self::new(StatusCode::NOT_FOUND, code, detail)
@@ -161,6 +163,11 @@ impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::KeyInUse => Self::new(StatusCode::CONFLICT, "idempotency_key_in_use", error.to_string()),
+            SubmitError::WhichAgent { .. } => {
+                let mut detail = error.to_string();
+                detail.push('.');
+                Self::new(StatusCode::CONFLICT, "which_agent", detail)
+            }
             SubmitError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string()),
             SubmitError::Store(error) => error.into(),
         }

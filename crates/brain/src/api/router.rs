@@ -20,7 +20,8 @@ use utoipa_axum::routes;
 use super::openapi::{Document, completed};
 use super::problem::PROBLEM_JSON;
 use super::{
-    ApiState, Problem, agent_tokens, audit, commands, docs, fleet, session, stats, storage, stream, task_types, tasks,
+    ApiState, Problem, agent_tokens, audit, bulk, commands, docs, fleet, schedules, session, stats, storage, stream,
+    task_types, tasks,
 };
 use crate::auth;
 use crate::brain::Brain;
@@ -47,10 +48,19 @@ pub(super) fn table() -> OpenApiRouter<ApiState> {
         .routes(routes!(fleet::agents::agents))
         .routes(routes!(fleet::workers::workers))
         .routes(routes!(fleet::queues::queues))
-        .routes(routes!(fleet::schedules::schedules))
+        .routes(routes!(schedules::list::list))
+        .routes(routes!(schedules::get::get))
+        .routes(routes!(schedules::preview::preview))
+        .routes(routes!(schedules::schedulers::schedulers))
         .routes(routes!(fleet::quarantine::quarantine))
         .routes(routes!(commands::list::list, commands::create::create))
         .routes(routes!(commands::get::get))
+        .routes(routes!(bulk::list::list, bulk::create::create))
+        .routes(routes!(bulk::get::get))
+        .routes(routes!(bulk::items::items))
+        .routes(routes!(bulk::change::pause))
+        .routes(routes!(bulk::change::resume))
+        .routes(routes!(bulk::change::cancel))
         .routes(routes!(stream::stream))
         .routes(routes!(audit::audit))
         .routes(routes!(agent_tokens::list::list, agent_tokens::create::create))

@@ -20,6 +20,8 @@ use crate::clock;
 const USUAL_POINTS: i64 = 60;
 /// Minutes of the longest window that has steps of any length. Tens of minutes are read at once, others minute by minute.
 const FINE_WINDOW: i64 = 2 * 24 * 60;
+/// Minutes of the longest window that has steps of tens of minutes: longer ones are read by the hour.
+const HOURLESS_WINDOW: i64 = 7 * 24 * 60;
 
 /// Which statistics.
 #[derive(Deserialize, IntoParams)]
@@ -30,8 +32,8 @@ pub(super) struct StatsParams {
     since: Option<String>,
     /// To: as `since`. Normally now.
     until: Option<String>,
-    /// Time per item: `60s`, `5m`, `1h`, or seconds; rounded up to whole minutes, and to tens of minutes where
-    /// the window is longer than two days. Normally about a sixtieth of the window.
+    /// Time per item: `60s`, `5m`, `1h`, or seconds; rounded up to whole minutes, to tens of minutes where
+    /// the window is longer than two days, and to whole hours where it is longer than a week. Normally about a sixtieth of the window.
     #[param(example = "5m")]
     step: Option<String>,
     /// Only this task type.
@@ -90,7 +92,15 @@ fn step_minutes(step: Option<&str>, window: Window) -> Result<i64, Problem> {
     if points > i64::try_from(MAX_POINTS).unwrap_or(i64::MAX) {
         return Err(refused(format!("This would be {points} items, more than {MAX_POINTS}. Ask for a longer step.")));
     }
-    Ok(if window.minutes() > FINE_WINDOW { (step + 9) / 10 * 10 } else { step })
+    let minutes = window.minutes();
+    let unit = if minutes <= FINE_WINDOW {
+        1
+    } else if minutes <= HOURLESS_WINDOW {
+        10
+    } else {
+        60
+    };
+    Ok((step + unit - 1) / unit * unit)
 }
 
 #[cfg(test)]
@@ -112,6 +122,8 @@ mod tests {
         );
         assert_eq!([step("", 1), step("", 6), step("", 24), step("", 168)], [Some(1), Some(6), Some(30), Some(180)]);
         assert_eq!([step("45m", 48), step("45m", 49), step("1h", 168)], [Some(45), Some(50), Some(60)]);
+        assert_eq!([step("40m", 168), step("45m", 168)], [Some(40), Some(50)]);
+        assert_eq!([step("40m", 169), step("61m", 720), step("3h", 720)], [Some(60), Some(120), Some(180)]);
         assert_eq!([step("x", 1), step("0", 1), step("-5", 1), step("60s", 48)], [None; 4]);
     }
 }

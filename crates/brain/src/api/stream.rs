@@ -35,7 +35,7 @@ const RESYNC: Bytes = Bytes::from_static(b"event: resync\ndata: {}\n\n");
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StreamParams {
-    /// Topics, comma-separated: `tasks`, `commands`, `agents`, `workers`, `queues`. Normally all.
+    /// Topics, comma-separated: `tasks`, `commands`, `agents`, `workers`, `queues`, `bulk`. Normally all.
     #[param(example = "tasks,commands")]
     topics: Option<String>,
     /// Id of the last event seen, where the header `Last-Event-ID` cannot be sent.
@@ -44,7 +44,7 @@ pub(super) struct StreamParams {
 
 /// The live stream
 ///
-/// Server-Sent Events: `hello` first, then `tasks`, `commands`, `agents`, `workers` and `queues` with what changed, at most
+/// Server-Sent Events: `hello` first, then `tasks`, `commands`, `agents`, `workers`, `queues` and `bulk` with what changed, at most
 /// four a second each. Resumes after `Last-Event-ID`; where that is not possible, `resync` tells to fetch everything again.
 #[utoipa::path(
     get,

@@ -3,6 +3,7 @@
 mod endings;
 mod forward;
 mod router;
+mod schedules;
 mod target;
 
 pub use router::{CommandRequest, CommandRouter, SubmitError};

@@ -9,6 +9,7 @@ use taskplane_store::{Store, StoreError};
 use tokio::sync::Notify;
 
 use super::endings::{Ending, WaitingEndings};
+use super::schedules::ScheduleChange;
 use super::target;
 use crate::api::types;
 use crate::clock;
@@ -49,6 +50,17 @@ pub enum SubmitError {
     /// Another command has this idempotency key.
     #[error("another command was given with this idempotency key; use a new key for a new command")]
     KeyInUse,
+    /// Agents that see different schedulers of one name are connected.
+    #[error(
+        "{} see different schedulers that are all called {scheduler}; name one of them as \"agent\"",
+        agents.join(" and ")
+    )]
+    WhichAgent {
+        /// The schedulers' name.
+        scheduler: String,
+        /// Names of the agents.
+        agents: Vec<String>,
+    },
     /// The store could not record it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -71,6 +83,7 @@ pub(super) struct OpenCommand {
     pub(super) project: u64,
     engine: String,
     task_id: Option<String>,
+    schedule: Option<ScheduleChange>,
     pub(super) way: Way,
     pub(super) deadline: Instant,
     /// The brain that it was given to, and that has to know of its end, if not this one.
@@ -96,6 +109,7 @@ impl OpenCommand {
             project: request.project,
             engine: text("engine").unwrap_or_default(),
             task_id: text("task_id"),
+            schedule: ScheduleChange::of(request),
             way,
             deadline: Instant::now() + time,
             origin,
@@ -115,12 +129,21 @@ impl CommandRouter {
     /// # Errors
     /// When nothing was recorded.
     pub async fn submit(&self, request: CommandRequest) -> Result<Command, SubmitError> {
+        self.submit_as(uuid::Uuid::now_v7().to_string(), request).await
+    }
+
+    /// As [`Self::submit`], under an id that was noted elsewhere before. When a command with that id was recorded already, this is
+    /// an error of the store, and nothing is sent.
+    ///
+    /// # Errors
+    /// When nothing was recorded.
+    pub(crate) async fn submit_as(&self, id: String, request: CommandRequest) -> Result<Command, SubmitError> {
         if self.is_busy() {
             return Err(SubmitError::Busy);
         }
         let target = target::choose(&*self.store, &self.connections, &self.replicas, &request).await?;
         let command = Command {
-            id: uuid::Uuid::now_v7().to_string(),
+            id,
             cmd: request.cmd.clone(),
             args: kept_args(&request.args),
             agent: target.as_ref().map(|t| t.agent_name.clone()).or_else(|| request.agent.clone()),
@@ -190,6 +213,11 @@ impl CommandRouter {
             return;
         }
         let Some(open) = self.claim(&result.cmd_id) else { return };
+        if let Some(change) = open.schedule.as_ref().filter(|_| result.ok) {
+            // Whoever looks when the command has ended sees what it has done.
+            let agent = self.connections.targets(open.project, |target| target.connection == connection).pop();
+            change.keep(&*self.store, open.project, agent, result.result.as_ref()).await;
+        }
         let retried = if result.ok { retried_tasks(&open, result.result.as_ref()) } else { Vec::new() };
         let outcome = if result.ok {
             CommandOutcome {
@@ -398,6 +426,13 @@ fn time_limit(request: &CommandRequest) -> Duration {
 }
 
 fn not_connected(request: &CommandRequest) -> String {
+    if let (None, Some(scheduler)) = (&request.agent, request.args.get("scheduler").and_then(Value::as_str)) {
+        let what = request.args.get("id").and_then(Value::as_str).map(|id| format!("the schedule {id} of "));
+        return format!(
+            "no agent that tells of {}{scheduler} is connected; nothing was sent",
+            what.unwrap_or_default()
+        );
+    }
     match (&request.agent, request.args.get("engine").and_then(Value::as_str)) {
         (Some(name), _) => format!("the agent {name} is not connected; nothing was sent"),
         (None, Some(engine)) => format!("no agent that observes {engine} is connected; nothing was sent"),
@@ -408,7 +443,8 @@ fn not_connected(request: &CommandRequest) -> String {
 /// The arguments as they may be kept: what a person put in instead of the original values stays between them and the agent.
 fn kept_args(args: &Value) -> Value {
     let mut kept = args.clone();
-    if let Some(overrides) = kept.get_mut("override").and_then(Value::as_object_mut) {
+    for supplied in ["override", "schedule"] {
+        let Some(overrides) = kept.get_mut(supplied).and_then(Value::as_object_mut) else { continue };
         for key in ["args", "kwargs"] {
             if let Some(value) = overrides.get_mut(key) {
                 *value = json!(NOT_KEPT);
@@ -440,6 +476,7 @@ mod tests {
             project: 1,
             engine: "celery".into(),
             task_id: task_id.map(str::to_owned),
+            schedule: None,
             way: Way::Connection(1),
             deadline: Instant::now(),
             origin: None,
@@ -454,6 +491,9 @@ mod tests {
             json!({"task_id": "t", "override": {"args": ["secret"], "kwargs": {"card": "4111"}, "queue": "emails"}});
         let kept = kept_args(&args);
         assert_eq!(kept["override"], json!({"args": NOT_KEPT, "kwargs": NOT_KEPT, "queue": "emails"}));
+        let kept =
+            kept_args(&json!({"scheduler": "celery-beat", "schedule": {"name": "n", "kwargs": {"card": "4111"}}}));
+        assert_eq!(kept["schedule"], json!({"name": "n", "kwargs": NOT_KEPT}));
     }
 
     #[test]

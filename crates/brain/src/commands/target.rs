@@ -4,26 +4,32 @@ use serde_json::Value;
 use taskplane_protocol::frame::commands;
 use taskplane_store::{Store, StoreError};
 
-use super::router::CommandRequest;
+use super::router::{CommandRequest, SubmitError};
+use super::schedules;
 use crate::gateway::{Connections, Target};
 use crate::replicas::Replicas;
 
 /// The right connection for a command: the agent that was named; else one that has told of the task or samples the queue; else,
-/// when no agent has ever told of it, any that observes the engine. `None` when no such agent is connected, to this brain or to
+/// when no agent has ever told of it, any that observes the engine; of a schedule, one that tells of it. `None` when no such agent is connected, to this brain or to
 /// another one. Of several connections, the one that was opened last.
 pub(super) async fn choose(
     store: &dyn Store,
     connections: &Connections,
     replicas: &Replicas,
     request: &CommandRequest,
-) -> Result<Option<Target>, StoreError> {
+) -> Result<Option<Target>, SubmitError> {
     if let Some(name) = &request.agent {
         return Ok(first(replicas.targets(connections, request.project, |t| t.agent_name == *name)));
+    }
+    if let Some(scheduler) = text(&request.args, "scheduler") {
+        return schedules::choose(store, replicas.targets(connections, request.project, |_| true), request, scheduler)
+            .await;
     }
     let Some(engine) = text(&request.args, "engine") else { return Ok(None) };
     let candidates = replicas.targets(connections, request.project, |t| t.engines.iter().any(|e| e == engine));
     let informed = match request.cmd.as_str() {
         commands::PURGE_QUEUE => sampling_agent(store, request, engine).await?,
+        commands::WORKER_CONTROL => hearing_agents(store, request, engine).await?,
         _ => observing_agents(store, request, engine).await?,
     };
     if informed.is_empty() {
@@ -43,6 +49,14 @@ async fn sampling_agent(store: &dyn Store, request: &CommandRequest, engine: &st
     let Some(queue) = text(&request.args, "queue") else { return Ok(Vec::new()) };
     let queues = store.queues(request.project).await?;
     Ok(queues.into_iter().filter(|(q, _)| q.engine == engine && q.name == queue).map(|(q, _)| q.agent).collect())
+}
+
+/// Those that tell of the first of the workers that are named.
+async fn hearing_agents(store: &dyn Store, request: &CommandRequest, engine: &str) -> Result<Vec<u64>, StoreError> {
+    let first_of_many = request.args.get("workers").and_then(|names| names.get(0)).and_then(Value::as_str);
+    let Some(name) = text(&request.args, "worker").or(first_of_many) else { return Ok(Vec::new()) };
+    let workers = store.workers(request.project).await?;
+    Ok(workers.into_iter().filter(|(w, _)| w.engine == engine && w.name == name).map(|(w, _)| w.agent).collect())
 }
 
 fn text<'a>(args: &'a Value, key: &str) -> Option<&'a str> {

@@ -1,6 +1,8 @@
 //! What the brain does by itself, one file each. What only one of several brains should do asks [`crate::replicas::Leadership`]
-//! before each step: folding statistics, indexing, retention, and tidying up after brains that are gone.
+//! before each step: folding statistics, indexing, retention, judging the runs of schedules, and tidying up after brains that
+//! are gone.
 
+mod bulk_jobs;
 mod command_timeouts;
 mod fold_statistics;
 mod heard;
@@ -12,18 +14,21 @@ mod replica_look;
 mod replica_tell;
 mod retention;
 mod revoked_tokens;
+mod schedule_runs;
 
 use crate::brain::Brain;
 
 /// Starts all duties; they end with the brain.
 pub(crate) fn start(brain: &Brain) {
     brain.tasks.spawn(command_timeouts::run(brain.clone()));
+    brain.tasks.spawn(bulk_jobs::run(brain.clone()));
     brain.tasks.spawn(heard::run(brain.clone()));
     brain.tasks.spawn(fold_statistics::run(brain.clone()));
     brain.tasks.spawn(index_tasks::run(brain.clone()));
     brain.tasks.spawn(revoked_tokens::run(brain.clone()));
     brain.tasks.spawn(leader::run(brain.clone()));
     brain.tasks.spawn(retention::run(brain.clone()));
+    brain.tasks.spawn(schedule_runs::run(brain.clone()));
     start_replica(brain);
 }
 

@@ -368,7 +368,7 @@ mod tests {
         note(&hub, 2, "a");
         let (_, of_another_project, _) = next(&mut other).await;
         let _here = reader(&hub, 1, None);
-        for id in [&of_another_project, "e0-1.0.0.0.0.0", "e1-2.9.0.0.0.0", "e1-5", "nonsense"] {
+        for id in [&of_another_project, "e0-1.0.0.0.0.0.0", "e1-2.9.0.0.0.0.0", "e1-5", "nonsense"] {
             assert!(is_resync(&mut reader(&hub, 1, Some(id))).await, "{id}");
         }
     }

@@ -55,9 +55,9 @@ mod tests {
 
     #[test]
     fn a_place_is_read_as_it_was_written() {
-        let place = Place { journal: 7, counts: Counts([1, 2, 3, 4, u64::MAX]) };
+        let place = Place { journal: 7, counts: Counts([1, 2, 3, 4, 5, u64::MAX]) };
         assert_eq!(Place::parse(&place.to_string()), Some(place));
-        for text in ["", "7", "7.1.2.3.4", "7.1.2.3.4.5.6", "7.1.2.3.4.x", "7.1.2.3.4.-5"] {
+        for text in ["", "7", "7.1.2.3.4.5", "7.1.2.3.4.5.6.7", "7.1.2.3.4.5.x", "7.1.2.3.4.5.-6"] {
             assert_eq!(Place::parse(text), None, "{text}");
         }
     }

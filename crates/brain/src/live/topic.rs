@@ -14,11 +14,13 @@ pub enum Topic {
     Workers,
     /// Queues were sampled.
     Queues,
+    /// Bulk jobs got on.
+    Bulk,
 }
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 5] = [Self::Tasks, Self::Commands, Self::Agents, Self::Workers, Self::Queues];
+    pub const ALL: [Self; 6] = [Self::Tasks, Self::Commands, Self::Agents, Self::Workers, Self::Queues, Self::Bulk];
 
     /// The name in the API.
     pub fn name(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Topic {
             Self::Agents => "agents",
             Self::Workers => "workers",
             Self::Queues => "queues",
+            Self::Bulk => "bulk",
         }
     }
 

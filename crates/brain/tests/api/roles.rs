@@ -11,9 +11,11 @@ use crate::brain::{TestBrain, anonymous};
 /// What an operation needs. Whoever adds one has to decide here, too.
 fn needed(operation: &str) -> Role {
     match operation {
-        "create_command" => Role::Operator,
+        "create_command" | "create_bulk_job" | "pause_bulk_job" | "resume_bulk_job" | "cancel_bulk_job" => {
+            Role::Operator
+        }
         "create_agent_token" | "list_agent_tokens" | "delete_agent_token" => Role::Admin,
-        "get_session" | "sign_out" | "stream" => Role::Viewer,
+        "get_session" | "sign_out" | "stream" | "preview_schedule" => Role::Viewer,
         _ if ["list_", "get_", "count_"].iter().any(|reads| operation.starts_with(reads)) => Role::Viewer,
         other => panic!("which role does {other} need?"),
     }
@@ -24,9 +26,15 @@ fn operations() -> Vec<(String, Method, String)> {
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
-            let path = [("{project}", "default"), ("{engine}", "celery"), ("{task_id}", "t1"), ("{id}", "x")]
-                .iter()
-                .fold(path.clone(), |path, (name, value)| path.replace(name, value));
+            let path = [
+                ("{project}", "default"),
+                ("{engine}", "celery"),
+                ("{task_id}", "t1"),
+                ("{id}", "x"),
+                ("{scheduler}", "s"),
+            ]
+            .iter()
+            .fold(path.clone(), |path, (name, value)| path.replace(name, value));
             let method = method.to_uppercase().parse().expect("a method");
             operations.push((operation["operationId"].as_str().expect("an id").to_owned(), method, path));
         }

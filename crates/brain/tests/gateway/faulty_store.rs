@@ -6,19 +6,22 @@ use async_trait::async_trait;
 use taskplane_model::Timestamp;
 use taskplane_model::access::Role;
 use taskplane_model::agent::Agent;
+use taskplane_model::bulk::{BulkChange, BulkEnd, BulkItem, BulkItemState, BulkJob, BulkOutcome};
 use taskplane_model::command::{Command, CommandOutcome};
 use taskplane_model::fleet::{Queue, Worker};
+use taskplane_model::schedule_run::{ScheduleKey, ScheduleRun, ScheduleWatch};
 use taskplane_store::access::{
     AgentToken, ApiKey, AuditEntry, NewAudit, Project, SecretHash, SessionGrant, TokenGrant,
 };
-use taskplane_store::fleet::{Heard, QuarantinedEvent, SchedulesTold, StoredSchedule};
+use taskplane_store::bulk::{AwaitedItem, BulkClaimRequest, NewBulkItem};
+use taskplane_store::fleet::{Heard, QuarantinedEvent, ScheduleNews, SchedulesTold, StoredSchedule};
 use taskplane_store::ingest::{BatchToStore, OpenedStream, Recorded, StreamToOpen};
 use taskplane_store::retention::{Dropped, Kept, StorageReport};
 use taskplane_store::stats::{StatsPoint, StatsQuery, TaskTypeStats};
 use taskplane_store::tasks::{Page, RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
 use taskplane_store::{
-    AccessStore, CommandStore, FleetStore, IngestStore, Result, RetentionStore, SearchStore, SharedStore,
-    StatisticsStore, StoreError, TaskStore,
+    AccessStore, BulkStore, CommandStore, FleetStore, IngestStore, Result, RetentionStore, ScheduleStore, SearchStore,
+    SharedStore, StatisticsStore, StoreError, TaskStore,
 };
 use taskplane_store_sqlite::SqliteStore;
 use tokio::sync::Semaphore;
@@ -200,6 +203,19 @@ impl FleetStore for FaultyStore {
 }
 
 #[async_trait]
+impl ScheduleStore for FaultyStore {
+    async fn schedule_watches(&self, project: u64) -> Result<Vec<(ScheduleKey, ScheduleWatch)>> {
+        self.inner.schedule_watches(project).await
+    }
+    async fn schedule_runs(&self, project: u64, keys: Vec<ScheduleKey>, limit: usize) -> Result<Vec<Vec<ScheduleRun>>> {
+        self.inner.schedule_runs(project, keys, limit).await
+    }
+    async fn note_schedule_runs(&self, project: u64, news: Vec<ScheduleNews>, keep: usize) -> Result<()> {
+        self.inner.note_schedule_runs(project, news, keep).await
+    }
+}
+
+#[async_trait]
 impl CommandStore for FaultyStore {
     async fn create_command(
         &self,
@@ -307,5 +323,103 @@ impl AccessStore for FaultyStore {
     }
     async fn audit(&self, project: u64, page: Page) -> Result<(Vec<AuditEntry>, Option<String>)> {
         self.inner.audit(project, page).await
+    }
+}
+
+#[async_trait]
+impl BulkStore for FaultyStore {
+    async fn create_bulk_job(
+        &self,
+        job: BulkJob,
+        idempotency_key: Option<String>,
+        audit: NewAudit,
+    ) -> Result<(BulkJob, bool)> {
+        self.faults.check()?;
+        self.inner.create_bulk_job(job, idempotency_key, audit).await
+    }
+
+    async fn add_bulk_items(&self, project: u64, id: &str, items: Vec<NewBulkItem>) -> Result<bool> {
+        self.faults.check()?;
+        self.inner.add_bulk_items(project, id, items).await
+    }
+
+    async fn change_bulk_job(
+        &self,
+        project: u64,
+        id: &str,
+        change: BulkChange,
+        audit: Option<NewAudit>,
+        now: Timestamp,
+    ) -> Result<Option<(BulkJob, bool)>> {
+        self.faults.check()?;
+        self.inner.change_bulk_job(project, id, change, audit, now).await
+    }
+
+    async fn bulk_job(&self, project: u64, id: &str) -> Result<Option<BulkJob>> {
+        self.inner.bulk_job(project, id).await
+    }
+
+    async fn bulk_job_with_key(&self, project: u64, key: &str) -> Result<Option<BulkJob>> {
+        self.inner.bulk_job_with_key(project, key).await
+    }
+
+    async fn bulk_jobs(&self, project: u64, page: Page) -> Result<(Vec<BulkJob>, Option<String>)> {
+        self.inner.bulk_jobs(project, page).await
+    }
+
+    async fn open_bulk_jobs(&self) -> Result<Vec<BulkJob>> {
+        self.inner.open_bulk_jobs().await
+    }
+
+    async fn claim_bulk_items(
+        &self,
+        project: u64,
+        id: &str,
+        request: BulkClaimRequest,
+        now: Timestamp,
+    ) -> Result<Option<(BulkJob, Vec<BulkItem>)>> {
+        self.faults.check()?;
+        self.inner.claim_bulk_items(project, id, request, now).await
+    }
+
+    async fn settle_bulk_claim(
+        &self,
+        project: u64,
+        id: &str,
+        command: &str,
+        ends: Vec<(String, BulkEnd)>,
+        now: Timestamp,
+    ) -> Result<Option<BulkJob>> {
+        self.faults.check()?;
+        self.inner.settle_bulk_claim(project, id, command, ends, now).await
+    }
+
+    async fn awaited_bulk_items(&self, project: u64, id: &str, after: i64, limit: usize) -> Result<Vec<AwaitedItem>> {
+        self.inner.awaited_bulk_items(project, id, after, limit).await
+    }
+
+    async fn note_bulk_outcomes(
+        &self,
+        project: u64,
+        id: &str,
+        outcomes: Vec<(i64, BulkOutcome)>,
+        now: Timestamp,
+    ) -> Result<Option<BulkJob>> {
+        self.faults.check()?;
+        self.inner.note_bulk_outcomes(project, id, outcomes, now).await
+    }
+
+    async fn bulk_items(
+        &self,
+        project: u64,
+        id: &str,
+        state: Option<BulkItemState>,
+        page: Page,
+    ) -> Result<(Vec<BulkItem>, Option<String>)> {
+        self.inner.bulk_items(project, id, state, page).await
+    }
+
+    async fn in_bulk_jobs(&self, project: u64, keys: Vec<i64>) -> Result<Vec<i64>> {
+        self.inner.in_bulk_jobs(project, keys).await
     }
 }

@@ -9,6 +9,7 @@ mod poller;
 mod transport;
 
 mod acks;
+mod bulk;
 mod close_codes;
 mod closing;
 mod command_ends;

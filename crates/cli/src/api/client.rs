@@ -82,6 +82,24 @@ impl Api {
         self.items(self.get(&[path], &[]).await?)
     }
 
+    /// A whole list that may have several pages.
+    ///
+    /// # Errors
+    /// When it does not succeed, as one sentence.
+    pub(crate) async fn pages(&self, path: &str) -> Result<Vec<Value>> {
+        let mut all = Vec::new();
+        let mut cursor = None::<String>;
+        loop {
+            let query: Vec<(&str, &str)> = cursor.iter().map(|cursor| ("cursor", cursor.as_str())).collect();
+            let answer = self.get(&[path], &query).await?;
+            cursor = answer["next_cursor"].as_str().map(str::to_owned);
+            all.extend(self.items(answer)?);
+            if cursor.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
     /// The first `limit` tasks that match, and whether there may be more.
     ///
     /// # Errors

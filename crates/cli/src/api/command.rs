@@ -14,7 +14,28 @@ impl Api {
     /// # Errors
     /// When it is not accepted, or its end is not heard.
     pub(crate) async fn command(&self, cmd: &str, args: Value) -> Result<Value> {
-        let sent = self.post("commands", &json!({"cmd": cmd, "args": args})).send().await;
+        self.command_to(None, cmd, args).await
+    }
+
+    /// Asks for a bulk job or a dry run of one.
+    ///
+    /// # Errors
+    /// When it is not accepted, or whether it was is not known.
+    pub(crate) async fn bulk(&self, body: &Value) -> Result<Value> {
+        let sent = self.post("bulk", body).send().await;
+        let sent = sent.map_err(|error| {
+            let why = self.unreachable(&error);
+            if error.is_connect() { why } else { why.context("it is not known whether the brain made the job") }
+        })?;
+        self.answer(sent).await
+    }
+
+    /// As [`Self::command`], to an agent that is named, if one is.
+    ///
+    /// # Errors
+    /// When it is not accepted, or its end is not heard.
+    pub(crate) async fn command_to(&self, agent: Option<&str>, cmd: &str, args: Value) -> Result<Value> {
+        let sent = self.post("commands", &json!({"cmd": cmd, "args": args, "agent": agent})).send().await;
         let sent = sent.map_err(|error| {
             let why = self.unreachable(&error);
             // Once connected, the brain may have read it.

@@ -8,6 +8,7 @@ mod keep;
 mod limits;
 mod queues;
 mod replica;
+mod schedules;
 mod tasks;
 mod tls;
 mod workers;
@@ -20,9 +21,14 @@ pub(crate) use keep::KeepOptions;
 pub(crate) use limits::LimitOptions;
 pub(crate) use queues::{PurgeOptions, QueuesCommand, QueuesVerb};
 pub(crate) use replica::ReplicaOptions;
-pub(crate) use tasks::{CancelOptions, RetryOptions, TaskListOptions, TaskShowOptions, TasksCommand, TasksVerb};
+pub(crate) use schedules::{
+    ScheduleCreateOptions, ScheduleDeleteOptions, ScheduleNamed, ScheduleTiming, SchedulesCommand, SchedulesVerb,
+};
+pub(crate) use tasks::{
+    CancelOptions, RetryMatchingOptions, RetryOptions, TaskListOptions, TaskShowOptions, TasksCommand, TasksVerb,
+};
 pub(crate) use tls::{ClientTlsOptions, ProxyOptions, ServerTlsOptions};
-pub(crate) use workers::{WorkersCommand, WorkersVerb};
+pub(crate) use workers::{WorkerOrder, WorkersCommand, WorkersVerb};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -82,6 +88,8 @@ pub(crate) enum Command {
     Tasks(TasksCommand),
     /// List and purge queues of a running brain.
     Queues(QueuesCommand),
+    /// List, show and change schedules of a running brain, and run them now.
+    Schedules(SchedulesCommand),
     /// List the workers that a running brain knows.
     Workers(WorkersCommand),
     /// List the agents that a running brain knows.
@@ -157,18 +165,41 @@ pub(crate) struct AgentOptions {
     /// Name of this agent, unique in the project; the default is the host's name.
     #[arg(long, env = "TASKPLANE_NAME")]
     pub(crate) name: Option<String>,
-    /// Broker of a Celery deployment, such as redis://127.0.0.1:6379/0.
-    #[arg(long, env = "TASKPLANE_CELERY", value_name = "URL", hide_env_values = true, hide_default_value = true)]
+    /// Broker of a Celery deployment, such as redis://127.0.0.1:6379/0 or amqp://user:password@rabbit/vhost. Repeatable.
+    #[arg(
+        long,
+        env = "TASKPLANE_CELERY",
+        value_name = "URL",
+        value_delimiter = ' ',
+        hide_env_values = true,
+        hide_default_value = true
+    )]
     pub(crate) celery: Vec<String>,
-    /// Result backend of the Celery deployment, if it is not the broker.
+    /// Result backend of the Celery deployment, if it is not the broker. With several brokers, one for each, in their order.
     #[arg(
         long,
         env = "TASKPLANE_CELERY_RESULTS",
         value_name = "URL",
+        value_delimiter = ' ',
         hide_env_values = true,
         hide_default_value = true
     )]
-    pub(crate) celery_results: Option<String>,
+    pub(crate) celery_results: Vec<String>,
+    /// Database with django-celery-beat's tables: sqlite:///absolute/path.db, postgres://… or mysql://….
+    #[arg(
+        long,
+        env = "TASKPLANE_CELERY_BEAT_DB",
+        value_name = "URL",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    pub(crate) celery_beat_db: Option<String>,
+    /// Redis of RedBeat, if it is not the broker; on a Redis broker RedBeat is found without this.
+    #[arg(long, env = "TASKPLANE_REDBEAT", value_name = "URL", hide_env_values = true, hide_default_value = true)]
+    pub(crate) redbeat: Option<String>,
+    /// What RedBeat's keys begin with: the application's redbeat_key_prefix.
+    #[arg(long, env = "TASKPLANE_REDBEAT_PREFIX", value_name = "PREFIX", default_value = "redbeat:")]
+    pub(crate) redbeat_prefix: String,
     /// Folder for the agent's buffer.
     #[arg(long, env = "TASKPLANE_DATA_DIR", default_value = "./taskplane-agent-data")]
     pub(crate) data_dir: PathBuf,

@@ -22,8 +22,10 @@ pub(crate) enum TasksVerb {
     /// Show a task: facts, attempts, error.
     #[command(after_help = "Example:\n  taskplane tasks show 0b5f0a6e-0f5c-4a7e-9b7d-1f2f3a4b5c6d")]
     Show(TaskShowOptions),
-    /// Run tasks again with the same arguments, and print the new ids.
+    /// Run tasks again with the same arguments, and print the new ids; or all that match, as a job.
     #[command(after_help = "Examples:\n  taskplane tasks retry ID1 ID2 ID3\n  \
+                            taskplane tasks retry --filter 'state:failed name:billing.* since:2h' --dry-run\n  \
+                            taskplane tasks retry --filter 'state:failed since:2h' --canary 5 --rate 600 --wait\n  \
                             taskplane tasks retry ID --args '[17]' --kwargs '{\"card\": \"…\"}' --queue emails")]
     Retry(RetryOptions),
     /// Cancel a task, and print its new state.
@@ -68,14 +70,39 @@ pub(crate) struct TaskShowOptions {
     pub(crate) engine: String,
 }
 
+/// Retrying everything that matches, as a job of the brain.
+#[derive(Args, Debug, Default)]
+pub(crate) struct RetryMatchingOptions {
+    /// Retry all tasks that match, such as `state:failed name:billing.* since:2h`, and print the job's id.
+    #[arg(long, value_name = "FILTER", conflicts_with_all = ["args", "kwargs", "queue"])]
+    pub(crate) filter: Option<String>,
+    /// Only say what would be retried, and what cannot be and why.
+    #[arg(long, requires = "filter")]
+    pub(crate) dry_run: bool,
+    /// Retry so many tasks first, and the rest when they have ended and not too many have failed again.
+    #[arg(long, requires = "filter", value_name = "N", value_parser = value_parser!(u32).range(0..=1_000))]
+    pub(crate) canary: Option<u32>,
+    /// Most tasks a minute.
+    #[arg(long, requires = "filter", value_name = "N", value_parser = value_parser!(u32).range(1..=60_000))]
+    pub(crate) rate: Option<u32>,
+    /// Stop when more than so many percent of the retried tasks fail again.
+    #[arg(long, requires = "filter", value_name = "PERCENT", value_parser = value_parser!(u8).range(0..=100))]
+    pub(crate) stop_above: Option<u8>,
+    /// Wait until the job has ended, and fail unless every task was retried and succeeded.
+    #[arg(long, requires = "filter", conflicts_with = "dry_run")]
+    pub(crate) wait: bool,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct RetryOptions {
     /// Ids of the tasks, of one engine.
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required_unless_present = "filter", conflicts_with = "filter", value_name = "ID")]
     pub(crate) ids: Vec<String>,
     /// The tasks' engine.
     #[arg(long, default_value = "celery")]
     pub(crate) engine: String,
+    #[command(flatten)]
+    pub(crate) matching: RetryMatchingOptions,
     /// Positional arguments instead of the original ones: a JSON list. Only for a single task.
     #[arg(long, value_name = "JSON", value_parser = json_list)]
     pub(crate) args: Option<Value>,
@@ -102,11 +129,11 @@ pub(crate) struct CancelOptions {
     pub(crate) signal: Option<String>,
 }
 
-fn json_list(text: &str) -> Result<Value, String> {
+pub(super) fn json_list(text: &str) -> Result<Value, String> {
     parsed(text, "list, such as [17, \"a\"]", Value::is_array)
 }
 
-fn json_object(text: &str) -> Result<Value, String> {
+pub(super) fn json_object(text: &str) -> Result<Value, String> {
     parsed(text, "object, such as {\"order\": 17}", Value::is_object)
 }
 

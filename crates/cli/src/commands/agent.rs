@@ -7,14 +7,16 @@ use anyhow::{Context, Result, bail};
 use taskplane_agent::connection::{ClientCertificate, TlsOptions, TokenSource};
 use taskplane_agent::engine::Engine;
 use taskplane_agent::redact::{RedactionConfig, Strings};
+use taskplane_agent::scheduler::Scheduler;
 use taskplane_agent::{Agent, AgentConfig, AgentError};
 use taskplane_engine_celery::{CeleryConfig, CeleryEngine, ConfigError};
+use taskplane_scheduler_celery_beat::{DjangoBeat, RedBeat};
 
 use crate::arguments::{AgentOptions, ClientTlsOptions, RedactStrings};
 use crate::wrong_usage::WrongUsage;
 
 pub(crate) async fn run(options: AgentOptions) -> Result<()> {
-    let engines = engines(&options)?;
+    let (engines, schedulers) = (engines(&options)?, schedulers(&options)?);
     let token = match (options.token, options.token_file) {
         (_, Some(path)) => TokenSource::File(path),
         (Some(token), None) => TokenSource::Literal(token.trim().to_owned()),
@@ -39,7 +41,7 @@ pub(crate) async fn run(options: AgentOptions) -> Result<()> {
         },
         ..RedactionConfig::default()
     };
-    let agent = Agent::new(config, engines).map_err(|error| match error {
+    let agent = Agent::new(config, engines, schedulers).map_err(|error| match error {
         AgentError::Name | AgentError::Url(_) | AgentError::Redaction(_) => WrongUsage(error.to_string()).into(),
         error => anyhow::Error::new(error),
     })?;
@@ -57,24 +59,53 @@ fn tls(options: ClientTlsOptions) -> Result<TlsOptions> {
 }
 
 fn engines(options: &AgentOptions) -> Result<Vec<Arc<dyn Engine>>> {
-    let broker = match &options.celery[..] {
-        [broker] => broker,
-        [] => bail!(WrongUsage(
-            "the agent has nothing to observe: name a broker, such as --celery redis://127.0.0.1:6379/0".to_owned()
-        )),
-        _ => bail!(WrongUsage(
-            "one agent observes one Celery broker for now: start an agent, with a --data-dir of its own, for each"
+    let results = &options.celery_results;
+    if !results.is_empty() && results.len() != options.celery.len() {
+        bail!(WrongUsage(
+            "--celery-results names the result backend of a --celery broker: give one for each broker, in the same order, \
+             or none"
                 .to_owned()
-        )),
+        ));
+    }
+    let mut configs = options.celery.iter().enumerate().map(|(number, broker)| CeleryConfig {
+        result_backend_url: results.get(number).cloned(),
+        payload_dir: Some(options.data_dir.join("celery-payloads")),
+        ..CeleryConfig::new(broker)
+    });
+    let Some(first) = configs.next() else {
+        bail!(WrongUsage(
+            "the agent has nothing to observe: name a broker, such as --celery redis://127.0.0.1:6379/0 or \
+             --celery amqp://user:password@rabbit/vhost"
+                .to_owned()
+        ))
     };
-    let mut config = CeleryConfig::new(broker);
-    config.result_backend_url.clone_from(&options.celery_results);
-    config.payload_dir = Some(options.data_dir.join("celery-payloads"));
-    let engine = CeleryEngine::new(config).map_err(|error| match error {
-        ConfigError::BadUrl { .. } | ConfigError::UnsupportedScheme { .. } => WrongUsage(error.to_string()).into(),
+    let engine = CeleryEngine::on_several(first, configs.collect()).map_err(|error| match error {
+        ConfigError::BadUrl { .. } | ConfigError::UnsupportedScheme { .. } | ConfigError::TlsFile { .. } => {
+            WrongUsage(error.to_string()).into()
+        }
         ConfigError::PayloadDir { .. } => anyhow::Error::new(error),
     })?;
     Ok(vec![Arc::new(engine)])
+}
+
+fn schedulers(options: &AgentOptions) -> Result<Vec<Arc<dyn Scheduler>>> {
+    let mut schedulers: Vec<Arc<dyn Scheduler>> = Vec::new();
+    if let Some(url) = &options.celery_beat_db {
+        let beat = DjangoBeat::new(url).map_err(|error| WrongUsage(error.to_string()))?;
+        schedulers.push(Arc::new(beat));
+    }
+    let prefix = &options.redbeat_prefix;
+    if let Some(url) = &options.redbeat {
+        let redbeat = RedBeat::new(url, prefix, true).map_err(|error| WrongUsage(error.to_string()))?;
+        schedulers.push(Arc::new(redbeat));
+    } else if let [broker] = &options.celery[..]
+        && broker.starts_with("redis")
+        && let Ok(redbeat) = RedBeat::new(broker, prefix, false)
+    {
+        // RedBeat is on the broker unless the application says otherwise. Whether there is one shows when it is looked for.
+        schedulers.push(Arc::new(redbeat));
+    }
+    Ok(schedulers)
 }
 
 /// The kernel's name of this host; Linux only, like the packages we ship.

@@ -9,6 +9,7 @@ pub(crate) mod conformance;
 pub(crate) mod doctor;
 pub(crate) mod queues;
 pub(crate) mod restore;
+pub(crate) mod schedules;
 pub(crate) mod signin_link;
 pub(crate) mod tasks;
 pub(crate) mod token;

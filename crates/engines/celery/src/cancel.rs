@@ -28,16 +28,17 @@ pub(crate) async fn cancel(shared: &Shared, request: &CancelRequest) -> Result<C
         to: None,
         wait: shared.timings.control_wait,
     };
-    let replies = shared.control.call(&call).await.map_err(|error| CommandError::Engine(error.to_string()))?;
+    let replies = shared.call(&call).await.map_err(|error| CommandError::Engine(error.to_string()))?;
     interpret(request, signal, &replies)
 }
 
 /// What the replies of the workers mean.
 fn interpret(request: &CancelRequest, signal: &str, replies: &Replies) -> Result<CancelledTask, CommandError> {
     if replies.by_worker.is_empty() {
-        let why = match replies.listening {
-            0 => "no worker is running, and a task can only be cancelled through a worker",
-            _ => "no worker replied; the task may or may not be cancelled",
+        let why = if replies.nobody_listens {
+            "no worker is running, and a task can only be cancelled through a worker"
+        } else {
+            "no worker replied; the task may or may not be cancelled"
         };
         return Err(CommandError::Engine(format!("{why}. Start a worker (with remote control enabled) and try again")));
     }
@@ -93,7 +94,7 @@ mod tests {
     fn told(terminate: bool, replies: Value) -> Result<String, CommandError> {
         let by_worker =
             replies.as_object().expect("a map").clone().into_iter().collect::<std::collections::BTreeMap<_, _>>();
-        let replies = Replies { listening: by_worker.len(), by_worker };
+        let replies = Replies { nobody_listens: by_worker.is_empty(), by_worker };
         interpret(&request(terminate), "SIGTERM", &replies).map(|c| c.message.expect("a message"))
     }
 
@@ -122,7 +123,8 @@ mod tests {
 
     #[test]
     fn without_workers_nothing_is_cancelled() {
-        let error = interpret(&request(false), "SIGTERM", &Replies::default()).expect_err("an error");
+        let error = interpret(&request(false), "SIGTERM", &Replies { nobody_listens: true, ..Replies::default() })
+            .expect_err("an error");
         assert!(error.to_string().contains("no worker is running"), "{error}");
     }
 }

@@ -1,26 +1,17 @@
-//! Celery's remote control, spoken by hand: a broadcast, and replies in a list of our own.
+//! Celery's remote control: what is asked, and what is replied. How both travel is the broker's.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use redis::{AsyncCommands as _, RedisResult, aio::MultiplexedConnection};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    clock,
-    envelope::{DeliveryInfo, Envelope, Properties},
-    link::{Link, LinkError},
-    workers::Learned,
-};
+use crate::{clock, content::Content, envelope::Envelope, workers::Learned};
 
-/// Where replies are routed.
-const REPLY_BINDINGS: &str = "_kombu.binding.reply.celery.pidbox";
+/// The exchange that replies are published to.
+pub(crate) const REPLY_EXCHANGE: &str = "reply.celery.pidbox";
+/// The exchange that every worker listens on.
+pub(crate) const EXCHANGE: &str = "celery.pidbox";
 /// More replies than this are not awaited.
-const MAX_REPLIES: usize = 10_000;
+pub(crate) const MAX_REPLIES: usize = 10_000;
 
 /// A question or an order to workers.
 #[derive(Clone, Debug)]
@@ -33,130 +24,47 @@ pub(crate) struct Call {
     pub(crate) wait: Duration,
 }
 
+impl Call {
+    /// The body of the message, which says where to reply.
+    pub(crate) fn body(&self, oid: &str, ticket: &str) -> Value {
+        json!({
+            "method": self.method,
+            "arguments": self.arguments,
+            "destination": self.to,
+            "pattern": null,
+            "matcher": null,
+            "ticket": ticket,
+            "reply_to": {"exchange": REPLY_EXCHANGE, "routing_key": oid},
+        })
+    }
+
+    /// The headers of the message.
+    pub(crate) fn headers(&self) -> Map<String, Value> {
+        let expires = clock::now().0 as f64 / 1e6 + self.wait.as_secs_f64();
+        // A clock ahead of the workers' own would move all of theirs forward.
+        Map::from_iter([("clock".to_owned(), json!(0)), ("expires".to_owned(), json!(expires))])
+    }
+}
+
 /// What the workers answered.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Replies {
-    /// How many processes listened.
-    pub(crate) listening: usize,
+    /// The broker had nobody to give the call to.
+    pub(crate) nobody_listens: bool,
     pub(crate) by_worker: BTreeMap<String, Value>,
 }
 
-/// The remote control of one broker.
-pub(crate) struct Control {
-    link: Arc<Link>,
-}
-
-impl Control {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
-        Self { link }
-    }
-
-    /// Broadcasts and collects replies, until all that listen have answered or the wait is over.
-    pub(crate) async fn call(&self, call: &Call) -> Result<Replies, LinkError> {
-        // The replies are awaited by a blocking command: not on a connection that others share.
-        let mut connection = self.link.dedicated().await?;
-        let exchange = Exchange::new(call, self.link.address.db);
-        let deadline = call.wait + Duration::from_secs(5);
-        let talk = async {
-            let result = exchange.talk(call, &mut connection).await;
-            let _: RedisResult<()> = exchange.clean_up(&mut connection).await;
-            result
-        };
-        match tokio::time::timeout(deadline, talk).await {
-            Ok(Ok(replies)) => Ok(replies),
-            Ok(Err(_)) => Err(self.link.failed("broke off while workers were asked")),
-            Err(_elapsed) => Err(self.link.failed("did not answer in time while workers were asked")),
-        }
-    }
-}
-
-/// One broadcast and the place for its replies.
-struct Exchange {
-    channel: String,
-    ticket: String,
-    binding: String,
-    reply_key: String,
-    message: Vec<u8>,
-}
-
-impl Exchange {
-    fn new(call: &Call, db: i64) -> Self {
-        let (oid, ticket) = (uuid::Uuid::new_v4().to_string(), uuid::Uuid::new_v4().to_string());
-        let reply_key = format!("{oid}.reply.celery.pidbox");
-        Self {
-            channel: format!("/{db}.celery.pidbox"),
-            binding: format!("{oid}\x06\x16\x06\x16{reply_key}"),
-            message: message(call, &oid, &ticket),
-            reply_key,
-            ticket,
-        }
-    }
-
-    async fn talk(&self, call: &Call, connection: &mut MultiplexedConnection) -> RedisResult<Replies> {
-        let _: () = connection.sadd(REPLY_BINDINGS, &self.binding).await?;
-        let listening: usize = connection.publish(&self.channel, &self.message).await?;
-        let mut replies = Replies { listening, ..Replies::default() };
-        let expected = call.to.as_ref().map_or(listening, Vec::len).min(MAX_REPLIES);
-        let deadline = Instant::now() + call.wait;
-        while listening > 0 && replies.by_worker.len() < expected && Instant::now() < deadline {
-            // Whole seconds: Redis before 6.0 knows no others.
-            let popped: Option<(String, Vec<u8>)> = connection.brpop(&self.reply_key, 1.0).await?;
-            if let Some((_, raw)) = popped {
-                replies.by_worker.extend(reply(&raw, &self.ticket));
-            }
-        }
-        Ok(replies)
-    }
-
-    async fn clean_up(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
-        redis::pipe()
-            .srem(REPLY_BINDINGS, &self.binding)
-            .ignore()
-            .del(&self.reply_key)
-            .ignore()
-            .query_async(connection)
-            .await
-    }
-}
-
-fn message(call: &Call, oid: &str, ticket: &str) -> Vec<u8> {
-    let body = json!({
-        "method": call.method,
-        "arguments": call.arguments,
-        "destination": call.to,
-        "pattern": null,
-        "matcher": null,
-        "ticket": ticket,
-        "reply_to": {"exchange": "reply.celery.pidbox", "routing_key": oid},
-    });
-    let expires = clock::now().0 as f64 / 1e6 + call.wait.as_secs_f64();
-    // A clock ahead of the workers' own would move all of theirs forward.
-    let headers = Map::from_iter([("clock".to_owned(), json!(0)), ("expires".to_owned(), json!(expires))]);
-    let envelope = Envelope {
-        body: STANDARD.encode(body.to_string()),
-        content_encoding: Some("utf-8".to_owned()),
-        content_type: Some("application/json".to_owned()),
-        headers,
-        properties: Properties {
-            delivery_mode: Some(2),
-            delivery_info: DeliveryInfo { exchange: "celery.pidbox".to_owned(), routing_key: String::new() },
-            priority: Some(0),
-            body_encoding: Some("base64".to_owned()),
-            delivery_tag: uuid::Uuid::new_v4().to_string(),
-            ..Properties::default()
-        },
-    };
-    serde_json::to_vec(&envelope).unwrap_or_default()
+/// The reply of one worker in its kombu envelope.
+pub(crate) fn reply(raw: &[u8], ticket: &str) -> Map<String, Value> {
+    let Ok(envelope) = Envelope::parse(raw) else { return Map::new() };
+    let told = envelope.headers.get("ticket").and_then(Value::as_str);
+    envelope.content().map(|content| read_reply(told, &content, ticket)).unwrap_or_default()
 }
 
 /// The reply of one worker, unless it is unreadable (some are pickles) or answers something else.
-pub(crate) fn reply(raw: &[u8], ticket: &str) -> Map<String, Value> {
-    let Ok(envelope) = Envelope::parse(raw) else { return Map::new() };
-    if envelope.headers.get("ticket").and_then(Value::as_str) != Some(ticket) {
-        return Map::new();
-    }
-    match envelope.json_body() {
-        Ok(Value::Object(by_worker)) => by_worker,
+pub(crate) fn read_reply(told: Option<&str>, content: &Content, ticket: &str) -> Map<String, Value> {
+    match content.json() {
+        Ok(Value::Object(by_worker)) if told == Some(ticket) => by_worker,
         _ => Map::new(),
     }
 }
@@ -164,7 +72,10 @@ pub(crate) fn reply(raw: &[u8], ticket: &str) -> Map<String, Value> {
 /// What a reply to `stats` tells of its worker.
 pub(crate) fn read_stats(reply: &Value) -> Learned {
     let pool = reply.pointer("/pool/implementation").and_then(Value::as_str);
-    let concurrency = reply.pointer("/pool/max-concurrency").and_then(Value::as_u64);
+    // A pool that has grown still tells the size that it began with; its processes are as many as they are.
+    let processes = reply.pointer("/pool/processes").and_then(Value::as_array).map(|pids| pids.len() as u64);
+    let at_start = reply.pointer("/pool/max-concurrency").and_then(Value::as_u64);
+    let concurrency = processes.filter(|count| *count > 0).or(at_start);
     Learned {
         // `celery.concurrency.prefork:TaskPool`
         pool: pool.map(|p| p.split(':').next().unwrap_or(p)).map(|p| p.rsplit('.').next().unwrap_or(p).to_owned()),
@@ -216,9 +127,8 @@ mod tests {
             to: Some(vec!["w@h".into()]),
             wait: Duration::from_secs(1),
         };
-        let envelope = Envelope::parse(&message(&call, "oid", "ticket")).expect("a message");
-        assert_eq!(envelope.headers["clock"], 0);
-        let body = envelope.json_body().expect("a body");
+        assert_eq!(call.headers()["clock"], 0);
+        let body = call.body("oid", "ticket");
         assert_eq!(body["reply_to"], json!({"exchange": "reply.celery.pidbox", "routing_key": "oid"}));
         assert_eq!((&body["destination"], &body["method"]), (&json!(["w@h"]), &json!("revoke")));
     }

@@ -3,37 +3,45 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use taskplane_agent::engine::{
-    CancelRequest, CancelledTask, CommandError, Engine, Observer, RetriedTask, RetryRequest,
+    CancelRequest, CancelledTask, CommandError, Engine, EnqueueRequest, EnqueuedTask, FoundTasks, Observer,
+    RetriedTask, RetryPreview, RetryRequest, WorkerControlRequest, WorkerReplies,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     ENGINE, cancel,
     config::{CeleryConfig, ConfigError},
-    observe, purge, retry,
-    shared::Shared,
+    deployments::Deployments,
+    enqueue,
+    health::HealthBoard,
+    observe, preview, purge, query_state, retry, worker_control,
 };
 
-/// Celery on one Redis broker.
+/// Celery on Redis or RabbitMQ, or on several brokers of either kind.
 pub struct CeleryEngine {
-    shared: Arc<Shared>,
+    deployments: Deployments,
 }
 
 impl CeleryEngine {
-    /// Checks the configuration and opens the payload store. Redis itself is first contacted when observing.
+    /// Checks the configuration and opens the payload store. The broker is first contacted when observing.
     ///
     /// # Errors
     ///
     /// When a URL or the payload directory cannot be used.
     pub fn new(config: CeleryConfig) -> Result<Self, ConfigError> {
-        Ok(Self { shared: Arc::new(Shared::new(config)?) })
+        Self::on_several(config, Vec::new())
     }
 
-    /// The broker for people, `host:port/db`, without credentials.
-    pub fn broker(&self) -> &str {
-        &self.shared.broker.address.shown
+    /// As [`Self::new`], on further brokers besides. Each keeps its payloads in a folder of its own in its payload directory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn on_several(first: CeleryConfig, others: Vec<CeleryConfig>) -> Result<Self, ConfigError> {
+        Ok(Self { deployments: Deployments::new(first, others)? })
     }
 }
 
@@ -44,22 +52,60 @@ impl Engine for CeleryEngine {
     }
 
     fn capabilities(&self) -> Value {
-        json!({"native_retry": true, "native_cancel": true, "bulk_retry": true, "purge": true, "chord_aware": true})
+        json!({
+            "native_retry": true,
+            "native_cancel": true,
+            "bulk_retry": true,
+            "purge": true,
+            "enqueue": true,
+            "chord_aware": true,
+            "preview_retry": true,
+            "query_state": true,
+            "worker_control": true,
+            "peek": self.deployments.iter().all(|shared| shared.broker.can_peek()),
+        })
     }
 
     async fn observe(&self, observer: Observer, stop: CancellationToken) {
-        observe::observe(Arc::clone(&self.shared), observer, stop).await;
+        let parts = self.deployments.iter().enumerate();
+        let parts =
+            parts.flat_map(|(number, shared)| observe::parts(shared).into_iter().map(move |part| (number, part)));
+        let board = Arc::new(HealthBoard::new(observer.clone(), parts));
+        let observe = self.deployments.iter().enumerate().map(|(number, shared)| {
+            let health = board.of(number);
+            observe::observe(Arc::clone(shared), observer.clone(), health, stop.clone())
+        });
+        join_all(observe).await;
     }
 
     async fn retry_task(&self, request: &RetryRequest) -> Result<RetriedTask, CommandError> {
-        retry::retry(&self.shared, request).await
+        retry::retry(self.deployments.of_task(&request.task_id).await?, request).await
     }
 
     async fn cancel_task(&self, request: &CancelRequest) -> Result<CancelledTask, CommandError> {
-        cancel::cancel(&self.shared, request).await
+        cancel::cancel(self.deployments.of_task(&request.task_id).await?, request).await
     }
 
     async fn purge_queue(&self, queue: &str) -> Result<u64, CommandError> {
-        purge::purge(&self.shared, queue).await
+        purge::purge(self.deployments.of_queue(queue).await?, queue).await
+    }
+
+    async fn enqueue_task(&self, request: &EnqueueRequest) -> Result<EnqueuedTask, CommandError> {
+        enqueue::enqueue(self.deployments.for_new(request).await?, request).await
+    }
+
+    async fn preview_retry(
+        &self,
+        requests: &[RetryRequest],
+    ) -> Result<Vec<Result<RetryPreview, CommandError>>, CommandError> {
+        preview::preview(&self.deployments, requests).await
+    }
+
+    async fn query_state(&self, task_ids: &[String]) -> Result<FoundTasks, CommandError> {
+        query_state::query_state(&self.deployments, task_ids).await
+    }
+
+    async fn worker_control(&self, request: &WorkerControlRequest) -> Result<WorkerReplies, CommandError> {
+        worker_control::worker_control(&self.deployments, request).await
     }
 }

@@ -1,15 +1,10 @@
 //! The kombu envelope: what every message on Redis is wrapped in (task, event, control, reply).
 
-use std::io::Read as _;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::python_json::read_leniently;
-
-/// No body of a sane message is larger once inflated.
-const MAX_BODY: u64 = 16 << 20;
+use crate::content::{ClassifyName as _, Content, EnvelopeError};
 
 /// A kombu message as it lies on Redis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,82 +45,36 @@ pub(crate) struct DeliveryInfo {
     pub(crate) routing_key: String,
 }
 
-/// Why the bytes are no readable message.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum EnvelopeError {
-    #[error("it is not a kombu message: {0}")]
-    Malformed(String),
-    #[error("its body is {0}, which cannot be read from outside Python")]
-    UnreadableContent(String),
-}
-
 impl Envelope {
     pub(crate) fn parse(raw: &[u8]) -> Result<Self, EnvelopeError> {
         serde_json::from_slice(raw).map_err(|e| EnvelopeError::Malformed(e.classify_name().to_owned()))
     }
 
-    /// The body as JSON: base64 removed, inflated, parsed.
-    pub(crate) fn json_body(&self) -> Result<Value, EnvelopeError> {
-        let bytes = self.body_bytes()?;
-        serde_json::from_slice(&bytes).map_err(|e| EnvelopeError::Malformed(format!("body: {}", e.classify_name())))
-    }
-
-    /// The body for display, with what Python writes beyond JSON made harmless.
-    pub(crate) fn lenient_body(&self) -> Result<Value, EnvelopeError> {
-        let bytes = self.body_bytes()?;
-        read_leniently(&bytes).map_err(|e| EnvelopeError::Malformed(format!("body: {}", e.classify_name())))
-    }
-
-    /// The bytes of a JSON body.
-    fn body_bytes(&self) -> Result<Vec<u8>, EnvelopeError> {
-        let content = self.content_type.as_deref().unwrap_or("application/json");
-        if content != "application/json" {
-            return Err(EnvelopeError::UnreadableContent(content.to_owned()));
-        }
-        let bytes = match self.properties.body_encoding.as_deref() {
+    /// The body with its base64 removed.
+    pub(crate) fn content(&self) -> Result<Content, EnvelopeError> {
+        let body = match self.properties.body_encoding.as_deref() {
             Some("base64") => {
                 STANDARD.decode(&self.body).map_err(|_| EnvelopeError::Malformed("body: not base64".to_owned()))?
             }
             _ => self.body.clone().into_bytes(),
         };
-        match self.headers.get("compression").and_then(Value::as_str) {
-            None => Ok(bytes),
-            // Celery calls it gzip, but writes a zlib stream.
-            Some("application/x-gzip" | "application/zlib") => inflate(&bytes),
-            Some(other) => Err(EnvelopeError::UnreadableContent(format!("compressed as {other}"))),
-        }
+        let compression = self.headers.get("compression").and_then(Value::as_str).map(str::to_owned);
+        Ok(Content { content_type: self.content_type.clone(), compression, body })
     }
-}
 
-fn inflate(bytes: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
-    let mut out = Vec::new();
-    flate2::read::ZlibDecoder::new(bytes)
-        .take(MAX_BODY)
-        .read_to_end(&mut out)
-        .map_err(|_| EnvelopeError::Malformed("body: not a zlib stream".to_owned()))?;
-    Ok(out)
-}
-
-/// The kind of a JSON error. Its full text may quote the message.
-trait ClassifyName {
-    fn classify_name(&self) -> &'static str;
-}
-
-impl ClassifyName for serde_json::Error {
-    fn classify_name(&self) -> &'static str {
-        match self.classify() {
-            serde_json::error::Category::Io => "cannot be read",
-            serde_json::error::Category::Syntax => "not JSON",
-            serde_json::error::Category::Data => "a field is missing or of the wrong type",
-            serde_json::error::Category::Eof => "cut off",
-        }
+    /// The body as JSON.
+    pub(crate) fn json_body(&self) -> Result<Value, EnvelopeError> {
+        self.content()?.json()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples;
+    use crate::{
+        content::{MAX_BODY, inflate},
+        samples,
+    };
     use proptest::prelude::*;
 
     #[test]
@@ -170,8 +119,9 @@ mod tests {
     fn a_body_that_inflates_without_end_is_given_up() {
         let bomb = compressed(&vec![b' '; 4 * MAX_BODY as usize]);
         assert!(bomb.body.len() < 1 << 20);
-        assert_eq!(bomb.body_bytes().map(|bytes| bytes.len()), Ok(MAX_BODY as usize));
-        assert!(bomb.json_body().is_err() && bomb.lenient_body().is_err());
+        let content = bomb.content().expect("base64");
+        assert_eq!(content.bytes().map(|bytes| bytes.len()), Ok(MAX_BODY as usize));
+        assert!(content.json().is_err() && content.lenient().is_err());
     }
 
     #[test]
@@ -184,7 +134,8 @@ mod tests {
             assert!(Envelope::parse(text.as_bytes()).is_err());
             let plain = Envelope { properties: Properties::default(), headers: Map::new(), ..compressed(b"") };
             let plain = Envelope { body: text, ..plain };
-            assert!(plain.json_body().is_err() && plain.lenient_body().is_err());
+            let content = plain.content().expect("plain text");
+            assert!(content.json().is_err() && content.lenient().is_err());
         }
     }
 

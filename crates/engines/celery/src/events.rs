@@ -8,7 +8,8 @@ use taskplane_model::{
 };
 
 use crate::{
-    envelope::{Envelope, EnvelopeError},
+    content::{Content, EnvelopeError},
+    envelope::Envelope,
     exception::{Exception, retry_countdown},
     message::{text, time},
     python_literal::{Dialect, read},
@@ -45,9 +46,14 @@ pub(crate) struct WorkerEvent {
     pub(crate) freq: Option<f64>,
 }
 
-/// Reads a published message. What is not understood is left out.
+/// Reads a message in its kombu envelope.
 pub(crate) fn parse(raw: &[u8], now: Timestamp) -> Result<Vec<Event>, EnvelopeError> {
-    Ok(match Envelope::parse(raw)?.lenient_body()? {
+    read_content(&Envelope::parse(raw)?.content()?, now)
+}
+
+/// Reads the body of a message. What is not understood is left out.
+pub(crate) fn read_content(content: &Content, now: Timestamp) -> Result<Vec<Event>, EnvelopeError> {
+    Ok(match content.lenient()? {
         Value::Array(list) => list.iter().take(MAX_EVENTS).filter_map(|e| event(e.as_object()?, now)).collect(),
         Value::Object(one) => event(&one, now).into_iter().collect(),
         _ => Vec::new(),

@@ -11,9 +11,8 @@ use crate::{
     message::{NewTask, TaskMessage},
     python_json,
     python_literal::{self, Dialect, Fidelity},
-    python_repr,
+    python_repr, redis,
     results::Meta,
-    waiting,
 };
 
 /// What came of a task message.
@@ -32,7 +31,7 @@ pub fn task_message(raw: &[u8]) -> Option<Message> {
 
 /// Reads an entry of the hash of delivered messages.
 pub fn unacked_entry(raw: &[u8]) -> Option<Message> {
-    waiting::read_unacked(raw).map(|(queue, message)| told(&queue, message))
+    redis::read_unacked(raw).map(|(queue, message)| told(&queue, message))
 }
 
 fn told(queue: &str, message: TaskMessage) -> Message {
@@ -48,8 +47,9 @@ fn told(queue: &str, message: TaskMessage) -> Message {
             queue: "celery".to_owned(),
             priority: message.priority,
             eta: Some(Timestamp(0)),
+            expires: None,
         };
-        again.to_bytes().map_err(|error| error.to_string())
+        again.outgoing().map(|out| out.raw).map_err(|error| error.to_string())
     });
     Message { sent, again }
 }

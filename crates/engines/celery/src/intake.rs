@@ -131,7 +131,8 @@ impl Intake {
         if let Some(done) = meta.date_done {
             tracker.reopen(&meta.task_id, done);
         }
-        let told = self.tell(ts, meta.seen(), (None, None), Some(meta), tracker, workers);
+        let seen = TaskObservation { known_by: Some(meta.known_by), ..meta.seen() };
+        let told = self.tell(ts, seen, (None, None), Some(meta), tracker, workers);
         if told.is_some() && meta.kind == TaskEventKind::Retry {
             tracker.next_attempt(&meta.task_id, ts);
         }

@@ -1,17 +1,26 @@
-//! Celery over Redis, observed and operated from beside the application, which needs no change.
+//! Celery over Redis or RabbitMQ, observed and operated from beside the application, which needs no change.
 //!
-//! Observing: [`observe`] runs the loops, [`prepare`] has workers send their events. Messages are read by [`envelope`], then [`events`], [`results`] or [`message`];
-//! [`intake`] brings them together with what [`tracker`] and [`workers`] remember. [`waiting`] and [`queues`] look into
-//! the queues. Acting: [`retry`] (which finds the arguments through [`origin`] and [`payloads`]), [`cancel`] and
-//! [`purge`]; [`control`] speaks Celery's remote control.
+//! [`broker`] says what either broker must do; [`redis`] and [`rabbitmq`] do it, with the same file names. [`deployments`]
+//! routes commands where one agent has several brokers.
+//!
+//! Observing: [`observe`] runs the loops, [`prepare`] has workers send their events. Messages are read by [`envelope`] and
+//! [`content`], then [`events`], [`results`] or [`message`]; [`intake`] brings them together with what [`tracker`] and
+//! [`workers`] remember. [`queues`] tells of the queues, [`backfill`] of results from before. Acting: [`retry`] (which finds
+//! the arguments through [`origin`] and [`payloads`]) and its [`preview`], [`enqueue`], [`cancel`], [`purge`] and
+//! [`worker_control`]; [`query_state`] asks how tasks stand. [`lookup`] looks them up, [`publish`] publishes, [`control`] is
+//! Celery's remote control.
 
 mod attempts;
-mod bindings;
+mod backfill;
+mod broker;
 mod cancel;
 mod clock;
 mod config;
+mod content;
 mod control;
+mod deployments;
 mod engine;
+mod enqueue;
 mod envelope;
 mod events;
 mod exception;
@@ -20,17 +29,22 @@ mod exception;
 pub mod fuzzing;
 mod health;
 mod intake;
-mod link;
+mod lookup;
 mod message;
 mod observe;
 mod origin;
 mod payloads;
 mod prepare;
+mod preview;
+mod publish;
 mod purge;
 mod python_json;
 mod python_literal;
 mod python_repr;
+mod query_state;
 mod queues;
+mod rabbitmq;
+mod redis;
 #[cfg(test)]
 mod restarts;
 mod results;
@@ -41,7 +55,7 @@ mod samples;
 mod shared;
 mod signals;
 mod tracker;
-mod waiting;
+mod worker_control;
 mod workers;
 
 pub use config::{CeleryConfig, ConfigError, Timings};

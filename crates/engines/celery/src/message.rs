@@ -10,9 +10,27 @@ use taskplane_agent::engine::TaskObservation;
 use taskplane_model::{TaskEventKind, Timestamp};
 
 use crate::{
-    envelope::{DeliveryInfo, Envelope, EnvelopeError, Properties},
+    content::EnvelopeError,
+    envelope::{DeliveryInfo, Envelope, Properties},
     python_repr,
 };
+
+/// Headers that describe the bytes or the delivery of one message, not its task.
+const STALE: [&str; 5] = ["compression", "redelivered", "expires", "group", "group_index"];
+/// Headers that each message of a task has its own of.
+const MADE_ANEW: [&str; 11] = [
+    "lang",
+    "task",
+    "id",
+    "eta",
+    "retries",
+    "root_id",
+    "parent_id",
+    "argsrepr",
+    "kwargsrepr",
+    "origin",
+    "replaced_task_nesting",
+];
 
 /// What is bound to a task: what runs after it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -96,6 +114,21 @@ impl TaskMessage {
     /// Group this task is a member of.
     pub(crate) fn group_id(&self) -> Option<String> {
         text(&self.headers, "group")
+    }
+
+    /// The headers that a repetition of the task carries too: those that are not made anew for each message, and not at
+    /// their defaults.
+    pub(crate) fn own_headers(&self) -> Map<String, Value> {
+        let is_default = |key: &str, value: &Value| match key {
+            "timelimit" => value.as_array().is_none_or(|limits| limits.iter().all(Value::is_null)),
+            "stamps" => value.as_object().is_none_or(Map::is_empty),
+            "ignore_result" => value == &json!(false),
+            _ => value.is_null(),
+        };
+        let is_own = |(key, value): &(&String, &Value)| {
+            !MADE_ANEW.contains(&key.as_str()) && !STALE.contains(&key.as_str()) && !is_default(key, value)
+        };
+        self.headers.iter().filter(is_own).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// Attempt number.
@@ -196,26 +229,37 @@ pub(crate) struct NewTask {
     pub(crate) queue: String,
     pub(crate) priority: Option<i64>,
     pub(crate) eta: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
 }
 
 /// The message that was built is not one a worker would survive. A defect of ours, caught before sending.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message built for the task is not valid ({0}); nothing was sent")]
-pub(crate) struct InvalidMessage(String);
+pub(crate) struct InvalidMessage(pub(crate) String);
+
+/// A message that was built, written, and read again.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) envelope: Envelope,
+    /// The envelope as it is written to Redis.
+    pub(crate) raw: Vec<u8>,
+    /// What a worker will read.
+    pub(crate) message: TaskMessage,
+}
 
 impl NewTask {
-    /// The bytes to push, read again and compared before they are handed out.
-    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, InvalidMessage> {
+    /// The message, read again and compared before it is handed out.
+    pub(crate) fn outgoing(&self) -> Result<Outgoing, InvalidMessage> {
         let invalid = |why: &str| InvalidMessage(why.to_owned());
         let envelope = self.envelope().map_err(|_| invalid("the body cannot be written"))?;
         let raw = serde_json::to_vec(&envelope).map_err(|_| invalid("the message cannot be written"))?;
-        let again = TaskMessage::read(&raw).ok_or_else(|| invalid("the message cannot be read again"))?;
-        let same = again.id == self.id
-            && again.name == self.name
-            && again.payload.as_ref() == Ok(&self.payload)
-            && again.routing_key == self.queue
-            && !again.delivery_tag.is_empty();
-        if same { Ok(raw) } else { Err(invalid("reading it again gives another task")) }
+        let message = TaskMessage::read(&raw).ok_or_else(|| invalid("the message cannot be read again"))?;
+        let same = message.id == self.id
+            && message.name == self.name
+            && message.payload.as_ref() == Ok(&self.payload)
+            && message.routing_key == self.queue
+            && !message.delivery_tag.is_empty();
+        if same { Ok(Outgoing { envelope, raw, message }) } else { Err(invalid("reading it again gives another task")) }
     }
 
     fn envelope(&self) -> Result<Envelope, serde_json::Error> {
@@ -240,8 +284,7 @@ impl NewTask {
     /// Every header that Celery itself writes: a worker may rely on any of them.
     fn all_headers(&self) -> Map<String, Value> {
         let mut headers = self.headers.clone();
-        // What described the bytes or the delivery of the original, not the task.
-        for stale in ["compression", "redelivered", "expires", "group", "group_index"] {
+        for stale in STALE {
             headers.remove(stale);
         }
         let kept = |key: &str, default: Value| (key.to_owned(), self.headers.get(key).cloned().unwrap_or(default));
@@ -252,7 +295,7 @@ impl NewTask {
             fixed("id", json!(self.id)),
             kept("shadow", Value::Null),
             fixed("eta", json!(self.eta.map(iso_8601))),
-            fixed("expires", Value::Null),
+            fixed("expires", json!(self.expires.map(iso_8601))),
             fixed("group", Value::Null),
             fixed("group_index", Value::Null),
             fixed("retries", json!(0)),
@@ -296,6 +339,7 @@ mod tests {
             queue: message.routing_key.clone(),
             priority: message.priority,
             eta: Some(Timestamp(1_795_365_356_297_093)),
+            expires: None,
         }
     }
 
@@ -325,7 +369,7 @@ mod tests {
     #[test]
     fn a_message_published_again_has_every_header_and_the_rest_of_its_chain() {
         let original = read("chain_head");
-        let raw = again(&original).to_bytes().expect("valid");
+        let raw = again(&original).outgoing().expect("valid").raw;
         let copy = TaskMessage::read(&raw).expect("a task message");
         assert_eq!(copy.payload, original.payload);
         assert!(copy.payload.as_ref().is_ok_and(|p| p.embed.has_chain()));
@@ -338,14 +382,14 @@ mod tests {
 
     #[test]
     fn the_applications_own_headers_survive() {
-        let raw = again(&read("plain_with_custom_header")).to_bytes().expect("valid");
+        let raw = again(&read("plain_with_custom_header")).outgoing().expect("valid").raw;
         assert_eq!(TaskMessage::read(&raw).expect("a task message").headers["x-mine"], 1);
     }
 
     #[test]
     fn typed_json_values_pass_untouched() {
         let original = read("json_typed_values");
-        let copy = TaskMessage::read(&again(&original).to_bytes().expect("valid")).expect("a task message");
+        let copy = TaskMessage::read(&again(&original).outgoing().expect("valid").raw).expect("a task message");
         assert_eq!(copy.payload, original.payload);
     }
 

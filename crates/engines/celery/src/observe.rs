@@ -2,83 +2,74 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::StreamExt as _;
 use taskplane_agent::engine::{Observation, Observer};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backfill::backfill,
+    broker::{BrokerError, Incoming, Subscription},
     clock::{self, Backoff},
+    content::EnvelopeError,
     events::{self, Event},
-    health::HealthBoard,
+    health::BrokerHealth,
     intake::{self, Intake},
-    link::{Link, LinkError},
     payloads::Record,
     prepare::prepare_workers,
     queues::Sampler,
+    redis as redis_side,
     results::{KEY_PREFIX, Meta},
     shared::{Shared, lock},
 };
 
-/// Published messages that wait to be read. Beyond it they are dropped, as Redis itself would do for a slow reader.
+/// Messages that wait to be read. What comes beyond it from Redis is dropped, as Redis itself would do for a slow
+/// reader; RabbitMQ keeps it for a while.
 const MAX_INCOMING: usize = 8_192;
 /// A result larger than this is not read.
 const MAX_RESULT: usize = 4 << 20;
-/// A subscription is probed this often: nothing else tells a silent one from a broken one.
-const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// What may come up at any moment is looked for this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How often the intake looks for results that waited long enough and workers that fell silent.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A message as it was published.
-enum Incoming {
-    Events(Vec<u8>),
-    Result(Vec<u8>),
+/// What the health of this deployment consists of.
+pub(crate) fn parts(shared: &Shared) -> Vec<&'static str> {
+    subscriptions(shared).iter().map(Subscription::part).chain(["queues"]).collect()
 }
 
 /// Observes until `stop`.
-pub(crate) async fn observe(shared: Arc<Shared>, observer: Observer, stop: CancellationToken) {
+pub(crate) async fn observe(shared: Arc<Shared>, observer: Observer, health: BrokerHealth, stop: CancellationToken) {
     *lock(&shared.observer) = Some(observer.clone());
     let (incoming, intake) = mpsc::channel(MAX_INCOMING);
+    *lock(&shared.incoming) = Some(incoming.clone());
     let (failed, records) = mpsc::channel(64);
     let subscriptions = subscriptions(&shared);
-    let parts: Vec<&'static str> = subscriptions.iter().map(|s| s.part).chain(["queues"]).collect();
-    let health = Arc::new(HealthBoard::new(observer.clone(), &parts));
     let mut loops = JoinSet::new();
     for subscription in subscriptions {
-        loops.spawn(listen(Arc::clone(&shared), subscription, incoming.clone(), Arc::clone(&health), stop.clone()));
+        loops.spawn(listen(Arc::clone(&shared), subscription, incoming.clone(), health.clone(), stop.clone()));
     }
     loops.spawn(take_in(Arc::clone(&shared), intake, failed, observer.clone(), stop.clone()));
     loops.spawn(keep(Arc::clone(&shared), records));
     loops.spawn(prepare_workers(Arc::clone(&shared), observer.clone(), stop.clone()));
+    loops.spawn(backfill(Arc::clone(&shared), incoming, stop.clone()));
     loops.spawn(sample(Arc::clone(&shared), observer, health, stop));
-    drop(incoming);
     while loops.join_next().await.is_some() {}
+    *lock(&shared.incoming) = None;
     *lock(&shared.observer) = None;
 }
 
-/// One pub/sub connection and what it subscribes to.
-struct Subscription {
-    part: &'static str,
-    link: Arc<Link>,
-    patterns: Vec<String>,
-}
-
-/// Events and results over one connection when they come from one server: their order is then the server's.
+/// What is listened to: the broker, and the result backend where that is another server.
 fn subscriptions(shared: &Shared) -> Vec<Subscription> {
-    let events = format!("/{}.celeryev*", shared.broker.address.db);
-    let results = format!("{KEY_PREFIX}*");
-    let (broker, backend) = (Arc::clone(&shared.broker), Arc::clone(&shared.results));
-    if broker.address.same_server(&backend.address) {
-        return vec![Subscription { part: "events", link: broker, patterns: vec![events, results] }];
+    let results = shared.results.as_ref();
+    let mut subscriptions = vec![shared.broker.events(results.map(Arc::as_ref))];
+    if let Some(results) = results.filter(|results| !shared.broker.publishes_results_of(results)) {
+        subscriptions.push(Subscription::Redis(redis_side::Subscription::results(Arc::clone(results))));
     }
-    vec![
-        Subscription { part: "events", link: broker, patterns: vec![events] },
-        Subscription { part: "results", link: backend, patterns: vec![results] },
-    ]
+    subscriptions
 }
 
 /// Keeps a subscription up.
@@ -86,62 +77,31 @@ async fn listen(
     shared: Arc<Shared>,
     subscription: Subscription,
     incoming: mpsc::Sender<Incoming>,
-    health: Arc<HealthBoard>,
+    health: BrokerHealth,
     stop: CancellationToken,
 ) {
     let mut backoff = Backoff::new(shared.timings.reconnect);
     while !stop.is_cancelled() {
-        let connect = subscription.link.subscribe(&subscription.patterns);
-        let Some(connected) = stop.run_until_cancelled(connect).await else { return };
-        let error = match connected {
-            Ok(pubsub) => {
-                health.ok(subscription.part).await;
-                // Workers that came while nobody listened still have to be asked for their events.
-                shared.fresh_worker.notify_one();
-                let since = Instant::now();
-                let Some(error) = stop.run_until_cancelled(pump(pubsub, &subscription.link, &incoming)).await else {
-                    return;
-                };
-                if since.elapsed() > Duration::from_secs(60) {
-                    backoff.reset();
-                }
-                error
-            }
-            Err(error) => error,
-        };
-        tracing::warn!(part = subscription.part, error = %error, "subscription lost, connecting again");
-        health.down(subscription.part, error.to_string()).await;
-        stop.run_until_cancelled(sleep(backoff.next())).await;
-    }
-}
-
-/// Passes on what is published until the connection ends. The driver buffers without bound: it is always emptied, and
-/// what does not fit our own buffer is dropped and counted.
-async fn pump(pubsub: redis::aio::PubSub, link: &Link, incoming: &mpsc::Sender<Incoming>) -> LinkError {
-    let (mut sink, mut stream) = pubsub.split();
-    let mut probe = interval(PROBE_EVERY);
-    probe.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut dropped = 0u64;
-    loop {
-        tokio::select! {
-            message = stream.next() => {
-                let Some(message) = message else { return link.failed("closed the subscription") };
-                let payload = message.get_payload_bytes().to_vec();
-                let result = message.get_channel_name().starts_with(KEY_PREFIX);
-                let message = if result { Incoming::Result(payload) } else { Incoming::Events(payload) };
-                dropped += u64::from(incoming.try_send(message).is_err());
-            }
-            _ = probe.tick() => {
-                if dropped > 0 {
-                    tracing::warn!(dropped, "messages dropped: the agent does not keep up with Celery's events");
-                    dropped = 0;
-                }
-                match timeout(PROBE_EVERY, sink.ping::<redis::Value>()).await {
-                    Ok(Ok(_)) => {}
-                    _ => return link.failed("does not answer on the subscription"),
-                }
-            }
+        let mut since = None;
+        let deliver = subscription.deliver(&incoming, async || {
+            since = Some(Instant::now());
+            health.ok(subscription.part()).await;
+            // Workers that came while nobody listened still have to be asked for their events.
+            shared.fresh_worker.notify_one();
+        });
+        let Some(error) = stop.run_until_cancelled(deliver).await else { return };
+        if error.is_not_yet() {
+            health.down(subscription.part(), error.to_string()).await;
+            stop.run_until_cancelled(sleep(LOOK_AGAIN.min(shared.timings.reconnect.1))).await;
+            backoff.reset();
+            continue;
         }
+        if since.is_some_and(|since| since.elapsed() > Duration::from_secs(60)) {
+            backoff.reset();
+        }
+        tracing::warn!(part = subscription.part(), error = %error, "subscription lost, connecting again");
+        health.down(subscription.part(), error.to_string()).await;
+        stop.run_until_cancelled(sleep(backoff.next())).await;
     }
 }
 
@@ -186,19 +146,38 @@ fn read_batch(shared: &Shared, intake: &mut Intake, batch: impl Iterator<Item = 
     let mut told = Vec::new();
     for message in batch {
         match message {
-            Incoming::Events(raw) => match events::parse(&raw, now) {
-                Ok(events) => told.extend(events.into_iter().filter_map(|event| take_event(shared, intake, event, at))),
-                Err(error) => tracing::debug!(%error, "an event was not understood"),
-            },
-            Incoming::Result(raw) if raw.len() <= MAX_RESULT => {
-                if let Some(meta) = Meta::parse(&raw) {
-                    intake.result(meta, raw.len(), at);
-                }
+            Incoming::Envelope(raw) => told.extend(take_events(shared, intake, events::parse(&raw, now), at)),
+            Incoming::Content(content) => {
+                told.extend(take_events(shared, intake, events::read_content(&content, now), at));
             }
-            Incoming::Result(_) => {}
+            Incoming::Result(raw) => take_result(intake, &raw, at, |meta| meta),
+            Incoming::StoredResult(raw) => take_result(intake, &raw, at, Meta::stored),
         }
     }
     told
+}
+
+fn take_result(intake: &mut Intake, raw: &[u8], at: std::time::Instant, mark: impl FnOnce(Meta) -> Meta) {
+    if raw.len() <= MAX_RESULT
+        && let Some(meta) = Meta::parse(raw)
+    {
+        intake.result(mark(meta), raw.len(), at);
+    }
+}
+
+fn take_events(
+    shared: &Shared,
+    intake: &mut Intake,
+    events: Result<Vec<Event>, EnvelopeError>,
+    at: std::time::Instant,
+) -> Vec<Observation> {
+    match events {
+        Ok(events) => events.into_iter().filter_map(|event| take_event(shared, intake, event, at)).collect(),
+        Err(error) => {
+            tracing::debug!(%error, "an event was not understood");
+            Vec::new()
+        }
+    }
 }
 
 fn take_event(shared: &Shared, intake: &mut Intake, event: Event, at: std::time::Instant) -> Option<Observation> {
@@ -239,6 +218,7 @@ async fn overdue(shared: &Shared, intake: &mut Intake) -> Vec<Observation> {
 /// Leaves out results of other applications: channels know no databases, so that those of all databases of the server
 /// arrive here. A result of a task never heard of counts only when it lies in our database.
 async fn ours(shared: &Shared, metas: Vec<Meta>) -> Vec<Meta> {
+    let Some(backend) = &shared.results else { return metas };
     let known: Vec<bool> = {
         let tracker = lock(&shared.tracker);
         metas.iter().map(|meta| tracker.contains(&meta.task_id)).collect()
@@ -251,8 +231,7 @@ async fn ours(shared: &Shared, metas: Vec<Meta>) -> Vec<Meta> {
         .collect();
     let mut stored = Vec::with_capacity(strangers.len());
     for keys in strangers.chunks(500) {
-        let exists: Result<Vec<bool>, LinkError> = shared
-            .results
+        let exists: Result<Vec<bool>, BrokerError> = backend
             .run(async |c| {
                 let mut pipe = redis::pipe();
                 for key in keys {
@@ -287,7 +266,7 @@ async fn keep(shared: Arc<Shared>, mut records: mpsc::Receiver<Vec<Record>>) {
 }
 
 /// Samples the queues.
-async fn sample(shared: Arc<Shared>, observer: Observer, health: Arc<HealthBoard>, stop: CancellationToken) {
+async fn sample(shared: Arc<Shared>, observer: Observer, health: BrokerHealth, stop: CancellationToken) {
     let mut sampler = Sampler::new(Arc::clone(&shared));
     let mut tick = interval(shared.timings.sample_every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

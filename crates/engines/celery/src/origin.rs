@@ -1,43 +1,27 @@
 //! Finds what a task was called with, wherever that is still to be had: its message, its result, the worker that holds
 //! it, or the text form in Celery's events.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
-use redis::AsyncCommands as _;
-use serde_json::{Map, Value, json};
-use taskplane_agent::engine::CommandError;
+use serde_json::{Map, Value};
+use taskplane_agent::engine::{ArgumentSource, CommandError};
 use taskplane_model::TaskEventKind;
 
 use crate::{
-    bindings::{all_queues, keys},
+    broker::{BrokerError, FoundMessage},
     clock,
-    control::Call,
-    link::LinkError,
+    lookup::{self, Holding},
     message::{Embed, Payload, TaskMessage},
     payloads::Record,
     python_json::may_be_altered,
     python_literal::{Dialect, Fidelity, read},
-    results::{KEY_PREFIX, Meta},
+    results::Meta,
     shared::{Shared, lock},
     tracker::Known,
-    waiting::{Budget, find_in_list, find_unacked},
 };
 
 /// A repr this long or longer may have been cut by Celery, whose limit is 1,024.
 const MAX_TRUSTED_REPR: usize = 1_000;
-
-/// Where the arguments came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// The task's message: everything is there.
-    Message,
-    /// The result backend, with `result_extended`.
-    Result,
-    /// The worker that holds the task.
-    Worker,
-    /// The text form in the events.
-    Repr,
-}
 
 /// What is known of a task that is to run again.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,7 +31,9 @@ pub(crate) struct Origin {
     pub(crate) kwargs: Option<Map<String, Value>>,
     pub(crate) embed: Embed,
     pub(crate) headers: Map<String, Value>,
-    pub(crate) source: Option<Source>,
+    pub(crate) source: Option<ArgumentSource>,
+    /// Arguments, what follows the task, and its own headers are those of its message.
+    pub(crate) lossless: bool,
     /// Why there are no arguments.
     pub(crate) why_not: Option<String>,
     pub(crate) queue: Option<String>,
@@ -63,48 +49,112 @@ pub(crate) struct Origin {
 
 /// Everything known of a task. `None` when it was never seen anywhere.
 pub(crate) async fn find(shared: &Shared, task_id: &str) -> Result<Option<Origin>, CommandError> {
-    let failed = |error: LinkError| CommandError::Engine(error.to_string());
-    let known = lock(&shared.tracker).get(task_id).cloned();
-    let record = stored(shared, task_id).await;
-    let meta = result(shared, task_id).await.map_err(failed)?;
-    let over = |kind: TaskEventKind| matches!(kind, TaskEventKind::Failed | TaskEventKind::Succeeded);
-    let ended = known.as_ref().and_then(Known::end).is_some_and(over) || meta.as_ref().is_some_and(|m| over(m.kind));
+    Ok(find_all(shared, &[task_id]).await?.remove(task_id))
+}
+
+/// Everything known of the tasks, without those that were never seen anywhere.
+pub(crate) async fn find_all(shared: &Shared, ids: &[&str]) -> Result<HashMap<String, Origin>, CommandError> {
+    let failed = |error: BrokerError| CommandError::Engine(error.to_string());
+    let mut traces: Vec<Traces> = known_and_kept(shared, ids).await;
+    let mut results = lookup::results(shared, ids).await.map_err(failed)?;
+    for traces in &mut traces {
+        let raw = results.remove(&traces.task_id);
+        traces.meta = raw.and_then(|raw| lookup::meta(&traces.task_id, &raw));
+    }
     // What has ended has been acknowledged: its message is nowhere, and no worker holds it.
-    let message = if ended { None } else { live_message(shared, task_id, known.as_ref()).await.map_err(failed)? };
-    let held = if ended || message.is_some() { None } else { held_by_worker(shared, task_id).await.map_err(failed)? };
-    if known.is_none() && record.is_none() && meta.is_none() && message.is_none() && held.is_none() {
-        return Ok(None);
+    let open = ids_where(&traces, |traces| !traces.has_ended());
+    let mut messages = lookup::messages(shared, &borrowed(&open)).await.map_err(failed)?;
+    for traces in &mut traces {
+        traces.message = messages.remove(&traces.task_id);
     }
-    let mut origin = Origin { lives: message.is_some() || held.is_some(), ..Origin::default() };
-    if let Some((queue, message)) = &message {
-        origin.take_message(queue, message);
+    let elsewhere = ids_where(&traces, |traces| !traces.has_ended() && traces.message.is_none());
+    let mut held = lookup::held(shared, &borrowed(&elsewhere)).await.map_err(failed)?;
+    for traces in &mut traces {
+        traces.held = held.by_task.remove(&traces.task_id);
     }
-    if let Some(known) = &known {
-        let record = Record::of(task_id, clock::now(), false, known, None);
-        origin.take_record(&Record {
-            args_repr: known.args_repr.clone(),
-            kwargs_repr: known.kwargs_repr.clone(),
-            ..record
-        });
+    Ok(traces.into_iter().filter_map(|traces| Some((traces.task_id.clone(), traces.origin()?))).collect())
+}
+
+/// What tells of one task.
+#[derive(Default)]
+struct Traces {
+    task_id: String,
+    known: Option<Known>,
+    record: Option<Record>,
+    meta: Option<Meta>,
+    message: Option<FoundMessage>,
+    held: Option<Holding>,
+}
+
+fn ids_where(traces: &[Traces], is: impl Fn(&Traces) -> bool) -> Vec<String> {
+    traces.iter().filter(|traces| is(traces)).map(|traces| traces.task_id.clone()).collect()
+}
+
+fn borrowed(ids: &[String]) -> Vec<&str> {
+    ids.iter().map(String::as_str).collect()
+}
+
+/// What this agent remembers of tasks, and what it has kept of them on its host.
+async fn known_and_kept(shared: &Shared, ids: &[&str]) -> Vec<Traces> {
+    let (payloads, own) = (Arc::clone(&shared.payloads), ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>());
+    let kept = tokio::task::spawn_blocking(move || {
+        let (mut payloads, now) = (lock(&payloads), clock::now());
+        own.iter().map(|id| payloads.get(id, now)).collect::<Vec<_>>()
+    });
+    let mut kept = kept.await.unwrap_or_default().into_iter();
+    let tracker = lock(&shared.tracker);
+    let traces = |id: &&str| Traces {
+        task_id: (*id).to_owned(),
+        known: tracker.get(id).cloned(),
+        record: kept.next().flatten(),
+        ..Traces::default()
+    };
+    ids.iter().map(traces).collect()
+}
+
+impl Traces {
+    fn has_ended(&self) -> bool {
+        let over = |kind: TaskEventKind| matches!(kind, TaskEventKind::Failed | TaskEventKind::Succeeded);
+        self.known.as_ref().and_then(Known::end).is_some_and(over) || self.meta.as_ref().is_some_and(|m| over(m.kind))
     }
-    if let Some(record) = &record {
-        origin.take_payload(record);
+
+    /// The best of each.
+    fn origin(self) -> Option<Origin> {
+        let Self { task_id, known, record, meta, message, held } = self;
+        if known.is_none() && record.is_none() && meta.is_none() && message.is_none() && held.is_none() {
+            return None;
+        }
+        let mut origin = Origin { lives: message.is_some() || held.is_some(), ..Origin::default() };
+        if let Some(FoundMessage { queue, message, .. }) = &message {
+            origin.take_message(queue, message);
+        }
+        if let Some(known) = &known {
+            let record = Record::of(&task_id, clock::now(), false, known, None);
+            origin.take_record(&Record {
+                args_repr: known.args_repr.clone(),
+                kwargs_repr: known.kwargs_repr.clone(),
+                ..record
+            });
+        }
+        if let Some(record) = &record {
+            origin.take_payload(record);
+        }
+        if let Some(meta) = &meta {
+            origin.take_result(meta);
+        }
+        if let Some(Holding { worker, request, .. }) = &held {
+            origin.take_request(worker, request);
+        }
+        if let Some(record) = &record {
+            origin.take_record(record);
+        }
+        origin.read_reprs(known.as_ref(), record.as_ref());
+        Some(origin)
     }
-    if let Some(meta) = &meta {
-        origin.take_result(meta);
-    }
-    if let Some((worker, request)) = &held {
-        origin.take_request(worker, request);
-    }
-    if let Some(record) = &record {
-        origin.take_record(record);
-    }
-    origin.read_reprs(known.as_ref(), record.as_ref());
-    Ok(Some(origin))
 }
 
 impl Origin {
-    fn take_arguments(&mut self, source: Source, args: Vec<Value>, kwargs: Map<String, Value>) {
+    fn take_arguments(&mut self, source: ArgumentSource, args: Vec<Value>, kwargs: Map<String, Value>) {
         if self.source.is_some() {
             return;
         }
@@ -130,19 +180,24 @@ impl Origin {
         match &message.payload {
             Ok(payload) => {
                 self.embed = payload.embed.clone();
-                self.take_arguments(Source::Message, payload.args.clone(), payload.kwargs.clone());
+                self.take_arguments(ArgumentSource::Message, payload.args.clone(), payload.kwargs.clone());
+                self.lossless = self.source.is_some();
             }
             Err(error) => self.why_not = Some(format!("its message was found, but {error}")),
         }
     }
 
-    /// The message as it was seen while it waited.
+    /// The message as it was seen while it waited, or the arguments of an extended result.
     fn take_payload(&mut self, record: &Record) {
         if let Some(Payload { args, kwargs, embed }) = &record.payload
             && self.source.is_none()
         {
             self.embed = embed.clone();
-            self.take_arguments(Source::Message, args.clone(), kwargs.clone());
+            self.take_arguments(ArgumentSource::PayloadStore, args.clone(), kwargs.clone());
+            if self.source.is_some() && self.headers.is_empty() {
+                self.headers = record.headers.clone().unwrap_or_default();
+                self.lossless = record.headers.is_some();
+            }
         }
     }
 
@@ -165,7 +220,7 @@ impl Origin {
 
     fn take_result(&mut self, meta: &Meta) {
         if let (Some(args), Some(kwargs)) = (meta.args(), meta.kwargs()) {
-            self.take_arguments(Source::Result, args, kwargs);
+            self.take_arguments(ArgumentSource::Result, args, kwargs);
         }
         let seen = meta.seen();
         self.name = self.name.take().or(seen.name);
@@ -178,11 +233,12 @@ impl Origin {
     fn take_request(&mut self, worker: &str, request: &Value) {
         let text = |pointer: &str| request.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         if let (Some(args), Some(kwargs)) = (request["args"].as_array(), request["kwargs"].as_object()) {
-            self.take_arguments(Source::Worker, args.clone(), kwargs.clone());
+            self.take_arguments(ArgumentSource::Worker, args.clone(), kwargs.clone());
         }
         self.name = self.name.take().or(text("/name"));
         self.queue = self.queue.take().or(text("/delivery_info/routing_key"));
         self.worker = self.worker.take().or(Some(worker.to_owned()));
+        self.priority = self.priority.or(request.pointer("/delivery_info/priority").and_then(Value::as_i64));
     }
 
     /// The last resort: the text form, if it can only mean one thing.
@@ -198,7 +254,9 @@ impl Origin {
             return;
         };
         match (plain(args), plain(kwargs.unwrap_or("{}"))) {
-            (Ok(Value::Array(args)), Ok(Value::Object(kwargs))) => self.take_arguments(Source::Repr, args, kwargs),
+            (Ok(Value::Array(args)), Ok(Value::Object(kwargs))) => {
+                self.take_arguments(ArgumentSource::Events, args, kwargs)
+            }
             (Err(why), _) | (_, Err(why)) => {
                 let why = format!("only their text form was seen in Celery's events, and {why}");
                 self.why_not.get_or_insert(why);
@@ -233,73 +291,10 @@ fn masked(value: &Value) -> bool {
     }
 }
 
-async fn stored(shared: &Shared, task_id: &str) -> Option<Record> {
-    let (payloads, id) = (Arc::clone(&shared.payloads), task_id.to_owned());
-    tokio::task::spawn_blocking(move || lock(&payloads).get(&id, clock::now())).await.ok().flatten()
-}
-
-async fn result(shared: &Shared, task_id: &str) -> Result<Option<Meta>, LinkError> {
-    let raw: Option<Vec<u8>> = shared.results.run(async |c| c.get(format!("{KEY_PREFIX}{task_id}")).await).await?;
-    Ok(raw.and_then(|raw| Meta::parse(&raw)).filter(|meta| meta.task_id == task_id))
-}
-
-/// The task's message, in a queue or delivered. The queue it was seen in is searched first.
-async fn live_message(
-    shared: &Shared,
-    task_id: &str,
-    known: Option<&Known>,
-) -> Result<Option<(String, TaskMessage)>, LinkError> {
-    if let Some(found) = find_unacked(&shared.broker, task_id).await? {
-        return Ok(Some(found));
-    }
-    let mut budget = Budget { messages: 20_000, bytes: 64 << 20 };
-    let first: BTreeSet<String> = known.and_then(|k| k.queue.clone()).into_iter().collect();
-    let sampled: BTreeSet<String> = lock(&shared.queues).names.difference(&first).cloned().collect();
-    if let Some(found) = find_in_queues(shared, task_id, first.iter().chain(&sampled), &mut budget).await? {
-        return Ok(Some(found));
-    }
-    if known.is_some() {
-        return Ok(None);
-    }
-    // Never heard of: it may wait in a queue that is not known yet either.
-    let all = all_queues(&shared.broker).await?;
-    find_in_queues(shared, task_id, all.difference(&sampled), &mut budget).await
-}
-
-async fn find_in_queues(
-    shared: &Shared,
-    task_id: &str,
-    queues: impl Iterator<Item = &String>,
-    budget: &mut Budget,
-) -> Result<Option<(String, TaskMessage)>, LinkError> {
-    for queue in queues {
-        for key in keys(queue) {
-            if let Some(message) = find_in_list(&shared.broker, &key, task_id, budget).await? {
-                return Ok(Some((queue.clone(), message)));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// The task as the worker that holds it tells it.
-async fn held_by_worker(shared: &Shared, task_id: &str) -> Result<Option<(String, Value)>, LinkError> {
-    let call = Call {
-        method: "query_task",
-        arguments: json!({"ids": [task_id]}),
-        to: None,
-        wait: shared.timings.control_wait,
-    };
-    let replies = shared.control.call(&call).await?;
-    Ok(replies.by_worker.into_iter().find_map(|(worker, mut reply)| {
-        // `{id: [state, request]}`
-        let request = reply.get_mut(task_id)?.get_mut(1)?.take();
-        request.is_object().then_some((worker, request))
-    }))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::samples;
 
@@ -313,7 +308,7 @@ mod tests {
     #[test]
     fn a_plain_text_form_gives_the_arguments() {
         let origin = from_reprs("(1, 'a', (2, None))", "{'y': {'deep': [1.5]}}");
-        assert_eq!(origin.source, Some(Source::Repr));
+        assert_eq!(origin.source, Some(ArgumentSource::Events));
         assert_eq!(origin.args, Some(vec![json!(1), json!("a"), json!([2, null])]));
         assert_eq!(origin.kwargs, json!({"y": {"deep": [1.5]}}).as_object().cloned());
     }
@@ -344,7 +339,7 @@ mod tests {
         origin.take_message("rawq", &message);
         let value = samples::results()[0]["value"].to_string();
         origin.take_result(&Meta::parse(value.as_bytes()).expect("a result"));
-        assert_eq!((origin.source, origin.args), (Some(Source::Message), Some(vec![json!(1), json!(1)])));
+        assert_eq!((origin.source, origin.args), (Some(ArgumentSource::Message), Some(vec![json!(1), json!(1)])));
         assert!(origin.embed.has_chain());
     }
 
@@ -354,7 +349,7 @@ mod tests {
         let request = samples::control_replies()["query_task"]["reply"]["w1@host"][id][1].clone();
         let mut origin = Origin::default();
         origin.take_request("w1@host", &request);
-        assert_eq!((origin.source, origin.args), (Some(Source::Worker), Some(vec![json!(7)])));
+        assert_eq!((origin.source, origin.args), (Some(ArgumentSource::Worker), Some(vec![json!(7)])));
         assert_eq!(origin.queue.as_deref(), Some("celery"));
     }
 }

@@ -14,6 +14,7 @@ use std::{
 
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use taskplane_model::{Timestamp, time::DAY};
 
 use crate::{message::Payload, tracker::Known};
@@ -44,6 +45,9 @@ pub(crate) struct Record {
     pub(crate) kwargs_repr: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) payload: Option<Payload>,
+    /// The task's own headers, when its message was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) headers: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) queue: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +77,7 @@ impl Record {
             name: known.name.clone(),
             args_repr: repr(&known.args_repr),
             kwargs_repr: repr(&known.kwargs_repr),
+            headers: known.payload.as_ref().and_then(|_| known.headers.as_deref().cloned()),
             queue: known.queue.clone(),
             worker: known.worker.clone(),
             root_id: known.root_id.clone(),

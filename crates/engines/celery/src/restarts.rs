@@ -90,8 +90,9 @@ fn message() -> TaskMessage {
         queue: "q".into(),
         priority: None,
         eta: None,
+        expires: None,
     };
-    let mut message = TaskMessage::read(&new.to_bytes().expect("a message")).expect("a message");
+    let mut message = new.outgoing().expect("a message").message;
     message.headers.insert("retries".into(), 1.into());
     message
 }

@@ -1,7 +1,7 @@
 //! Result metas: what the result backend stores for a task, and publishes on each write.
 
 use serde_json::{Map, Value};
-use taskplane_agent::engine::TaskObservation;
+use taskplane_agent::engine::{KnownBy, TaskObservation};
 use taskplane_model::{TaskEventKind, Timestamp};
 
 use crate::{
@@ -20,6 +20,8 @@ pub(crate) struct Meta {
     pub(crate) task_id: String,
     pub(crate) kind: TaskEventKind,
     pub(crate) date_done: Option<Timestamp>,
+    /// How it came here.
+    pub(crate) known_by: KnownBy,
     fields: Map<String, Value>,
 }
 
@@ -35,7 +37,20 @@ impl Meta {
             "REVOKED" => TaskEventKind::Revoked,
             _ => return None,
         };
-        Some(Self { task_id: text(&fields, "task_id")?, kind, date_done: time(fields.get("date_done")), fields })
+        let date_done = time(fields.get("date_done"));
+        Some(Self { task_id: text(&fields, "task_id")?, kind, date_done, known_by: KnownBy::ResultChannel, fields })
+    }
+
+    /// The same, read from the backend.
+    pub(crate) fn stored(self) -> Self {
+        Self { known_by: KnownBy::ResultBackend, ..self }
+    }
+
+    /// True for the failure that Celery writes for a link of a chain that was never sent, as far as its result alone can
+    /// tell: an extended one names the worker of each task that ran.
+    pub(crate) fn is_of_unstarted_link(&self) -> bool {
+        let is_extended = self.fields.contains_key("worker");
+        self.kind == TaskEventKind::Failed && is_extended && text(&self.fields, "worker").is_none()
     }
 
     /// Full arguments, which only `result_extended` stores.

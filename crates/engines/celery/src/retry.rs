@@ -3,38 +3,71 @@
 //! A new id, because workers silently drop an id that was ever revoked, and Celery keeps the old result of one that
 //! succeeded.
 
-use redis::AsyncCommands as _;
-use taskplane_agent::engine::{CommandError, RetriedTask, RetryRequest};
+use taskplane_agent::engine::{ArgumentSource, CommandError, RetriedTask, RetryRequest};
 
 use crate::{
-    bindings::{carries_tasks, key_for},
-    clock, intake,
-    message::{Embed, NewTask, Payload, TaskMessage},
-    origin::{self, Origin, Source},
+    message::{Embed, NewTask, Payload},
+    origin::{self, Origin},
+    publish::publish,
     purge,
+    queues::carries_tasks,
     shared::{Shared, lock},
 };
 
 /// Publishes the task again.
 pub(crate) async fn retry(shared: &Shared, request: &RetryRequest) -> Result<RetriedTask, CommandError> {
-    if request.task_id.is_empty() {
-        return Err(CommandError::InvalidArgs("the task id is empty".to_owned()));
+    let origin = origin::find(shared, &request.task_id).await?;
+    let plan = Plan::new(shared, request, origin)?;
+    if !purge::exists(shared, &plan.new.queue).await? {
+        return Err(plan.no_queue());
     }
-    let Some(mut origin) = origin::find(shared, &request.task_id).await? else {
-        return Err(CommandError::NotFound(format!("the task {} was never seen on this broker", request.task_id)));
-    };
-    let queue_is_known = request.queue.is_some() || deduce_queue(shared, &mut origin);
-    let new = new_task(request, &origin)?;
-    if !purge::exists(shared, &new.queue).await? {
-        let text = format!("nobody declared the queue {:?}: no worker would ever take the task from it", new.queue);
-        return Err(CommandError::InvalidArgs(text));
+    publish(shared, &plan.new).await?;
+    Ok(RetriedTask { message: Some(plan.notes(request).join("; ")), new_task_id: plan.new.id })
+}
+
+/// A retry that could be published as it is, if its queue exists.
+pub(crate) struct Plan {
+    pub(crate) new: NewTask,
+    pub(crate) origin: Origin,
+    queue_is_known: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(shared: &Shared, request: &RetryRequest, origin: Option<Origin>) -> Result<Self, CommandError> {
+        if request.task_id.is_empty() {
+            return Err(CommandError::InvalidArgs("the task id is empty".to_owned()));
+        }
+        let Some(mut origin) = origin else {
+            let text = format!("the task {} was never seen on this broker", request.task_id);
+            return Err(CommandError::NotFound(text));
+        };
+        let queue_is_known = request.queue.is_some() || deduce_queue(shared, &mut origin);
+        Ok(Self { new: new_task(request, &origin)?, origin, queue_is_known })
     }
-    publish(shared, &new).await?;
-    let mut message = message(request, &origin);
-    if !queue_is_known {
-        message.push_str(&format!("; sent to {:?}, which its worker consumes: its own queue is not known", new.queue));
+
+    /// Where the arguments come from.
+    pub(crate) fn source(&self, request: &RetryRequest) -> ArgumentSource {
+        match (&request.args, &request.kwargs, self.origin.source) {
+            (Some(_), Some(_), _) | (_, _, None) => ArgumentSource::Supplied,
+            (_, _, Some(source)) => source,
+        }
     }
-    Ok(RetriedTask { new_task_id: new.id, message: Some(message) })
+
+    /// Where the arguments come from, what comes along, and what is left behind; for people.
+    pub(crate) fn notes(&self, request: &RetryRequest) -> Vec<String> {
+        let mut notes: Vec<String> = notes(request, &self.origin).into_iter().map(str::to_owned).collect();
+        if !self.queue_is_known {
+            let queue = &self.new.queue;
+            notes.push(format!("sent to {queue:?}, which its worker consumes: its own queue is not known"));
+        }
+        notes
+    }
+
+    pub(crate) fn no_queue(&self) -> CommandError {
+        let queue = &self.new.queue;
+        let text = format!("nobody declared the queue {queue:?}: no worker would ever take the task from it");
+        CommandError::InvalidArgs(text)
+    }
 }
 
 fn new_task(request: &RetryRequest, origin: &Origin) -> Result<NewTask, CommandError> {
@@ -59,6 +92,7 @@ fn new_task(request: &RetryRequest, origin: &Origin) -> Result<NewTask, CommandE
         queue: queue(request, origin)?,
         priority: origin.priority,
         eta: request.eta,
+        expires: None,
     })
 }
 
@@ -101,55 +135,40 @@ fn queue(request: &RetryRequest, origin: &Origin) -> Result<String, CommandError
     }
 }
 
-async fn publish(shared: &Shared, new: &NewTask) -> Result<(), CommandError> {
-    let raw = new.to_bytes().map_err(|error| CommandError::Engine(error.to_string()))?;
-    // Known before it is sent: whoever looks into the queue next must not tell of it a second time.
-    let message = TaskMessage::read(&raw);
-    if let Some(message) = &message {
-        lock(&shared.tracker).waiting(message, &new.queue);
-    }
-    let key = key_for(&new.queue, new.priority);
-    let pushed: Result<u64, _> = shared.broker.run(async |c| c.lpush(key, &raw).await).await;
-    if let Err(error) = pushed {
-        let text = format!("{error}. The task may have been published, as {}", new.id);
-        return Err(CommandError::Engine(text));
-    }
-    let observer = lock(&shared.observer).clone();
-    if let (Some(observer), Some(message)) = (observer, message) {
-        observer.record(intake::task(clock::now(), message.sent(&new.queue))).await;
-    }
-    Ok(())
-}
-
-/// Where the arguments came from and what was left behind.
-fn message(request: &RetryRequest, origin: &Origin) -> String {
-    let mut parts = Vec::new();
-    parts.push(match (&request.args, &request.kwargs, origin.source) {
+fn notes(request: &RetryRequest, origin: &Origin) -> Vec<&'static str> {
+    let mut notes = vec![match (&request.args, &request.kwargs, origin.source) {
         (Some(_), Some(_), _) => "with the arguments that were supplied",
         (Some(_), None, _) => "with the supplied args and the original kwargs",
         (None, Some(_), _) => "with the supplied kwargs and the original args",
-        (None, None, Some(Source::Message)) => "with the arguments of its message",
-        (None, None, Some(Source::Result)) => "with the arguments kept by the result backend",
-        (None, None, Some(Source::Worker)) => "with the arguments its worker holds",
+        (None, None, Some(ArgumentSource::Message)) => "with the arguments of its message",
+        (None, None, Some(ArgumentSource::PayloadStore)) => "with its original arguments, which the agent kept",
+        (None, None, Some(ArgumentSource::Result)) => "with the arguments kept by the result backend",
+        (None, None, Some(ArgumentSource::Worker)) => "with the arguments its worker holds",
         (None, None, _) => {
             "with the arguments read from their text form in Celery's events (tuples become lists, as in JSON)"
         }
-    });
+    }];
     if origin.embed.has_chain() {
-        parts.push("the rest of its chain runs after it");
+        notes.push("the rest of its chain runs after it");
     }
     if origin.embed.has_callbacks() {
-        parts.push("its callbacks are kept");
+        notes.push("its callbacks are kept");
+    }
+    if !origin.lossless {
+        notes.push("its message was not seen: a chain, callbacks or headers that it had are left behind");
     }
     if origin.chord_id.is_some() || origin.embed.has_chord() {
-        parts.push("it runs outside its chord, whose body does not wait for it");
+        notes.push("it runs outside its chord, whose body does not wait for it");
     } else if origin.group_id.is_some() {
-        parts.push("it runs outside its group");
+        notes.push("it runs outside its group");
+    }
+    if origin.headers.get("expires").is_some_and(|expires| !expires.is_null()) {
+        notes.push("it does not expire, as the original would have");
     }
     if origin.lives {
-        parts.push("the original still waits or runs");
+        notes.push("the original still waits or runs");
     }
-    parts.join("; ")
+    notes
 }
 
 #[cfg(test)]
@@ -162,7 +181,8 @@ mod tests {
             name: Some("a.b".into()),
             args: Some(vec![json!(1)]),
             kwargs: Some(serde_json::Map::new()),
-            source: Some(Source::Message),
+            source: Some(ArgumentSource::Message),
+            lossless: true,
             queue: Some("q".into()),
             ..Origin::default()
         }
@@ -184,9 +204,9 @@ mod tests {
         let new = new_task(&request(), &member).expect("a new task");
         assert_eq!(new.payload.embed.chord, Value::Null);
         assert!(new.payload.embed.has_chain());
-        let copy = TaskMessage::read(&new.to_bytes().expect("valid")).expect("a task message");
+        let copy = new.outgoing().expect("valid").message;
         assert_eq!((copy.group_id(), copy.headers["group_index"].clone()), (None, Value::Null));
-        let told = message(&request(), &member);
+        let told = notes(&request(), &member).join("; ");
         assert!(told.contains("rest of its chain") && told.contains("outside its chord"), "{told}");
     }
 

@@ -40,3 +40,10 @@ pub(crate) fn control_replies() -> Map<String, Value> {
 pub(crate) fn unacked_entry() -> Value {
     parse(include_str!("../tests/samples/redis_unacked_entry.json"))
 }
+
+/// The message of RabbitMQ of this case: `{"properties", "body"}`.
+pub(crate) fn rabbitmq_message(case: &str) -> Value {
+    let all = parse(include_str!("../tests/samples/rabbitmq_messages.json"));
+    let messages = all.as_array().cloned().expect("a list");
+    messages.into_iter().find(|message| message["case"] == case).expect("a known case")
+}

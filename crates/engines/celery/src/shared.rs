@@ -3,15 +3,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use taskplane_agent::engine::Observer;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{
-    bindings::KnownQueues,
+    broker::{Broker, BrokerError, Incoming, url::Url},
     clock,
-    config::{CeleryConfig, ConfigError, RedisAddress, Timings},
-    control::Control,
-    link::Link,
+    config::{CeleryConfig, ConfigError, Timings, unsupported},
+    control::{Call, Replies},
     payloads::PayloadStore,
+    redis::{self, RedisAddress},
     tracker::Tracker,
     workers::Workers,
 };
@@ -19,32 +19,24 @@ use crate::{
 /// The state of one engine.
 pub(crate) struct Shared {
     pub(crate) timings: Timings,
-    pub(crate) broker: Arc<Link>,
-    /// The result backend; the same link as the broker when it is the same database.
-    pub(crate) results: Arc<Link>,
-    pub(crate) control: Control,
+    pub(crate) broker: Broker,
+    /// The result backend, if it is one that can be read; the same link as the broker when it is the same database.
+    pub(crate) results: Option<Arc<redis::Link>>,
     pub(crate) tracker: Mutex<Tracker>,
     pub(crate) workers: Mutex<Workers>,
-    pub(crate) queues: Mutex<KnownQueues>,
     pub(crate) payloads: Arc<Mutex<PayloadStore>>,
     /// Set while observing, so that commands can tell of the tasks they publish.
     pub(crate) observer: Mutex<Option<Observer>>,
+    /// Set while observing: where results that were read from the backend go, to be told like those that are published.
+    pub(crate) incoming: Mutex<Option<mpsc::Sender<Incoming>>>,
     /// A worker appeared whose events are not enabled yet.
     pub(crate) fresh_worker: Notify,
 }
 
 impl Shared {
     pub(crate) fn new(config: CeleryConfig) -> Result<Self, ConfigError> {
-        let address = RedisAddress::parse("broker", &config.broker_url)?;
-        let broker = Arc::new(Link::new(address));
-        let results = match &config.result_backend_url {
-            Some(url) => {
-                let address = RedisAddress::parse("result backend", url)?;
-                let same = address.same_server(&broker.address) && address.db == broker.address.db;
-                if same { Arc::clone(&broker) } else { Arc::new(Link::new(address)) }
-            }
-            None => Arc::clone(&broker),
-        };
+        let broker = Broker::new(&config.broker_url)?;
+        let results = results(&broker, config.result_backend_url.as_deref())?;
         let payloads = PayloadStore::open(config.payload_dir.as_deref(), clock::now()).map_err(|error| {
             ConfigError::PayloadDir {
                 dir: config.payload_dir.as_deref().map(|dir| dir.display().to_string()).unwrap_or_default(),
@@ -53,17 +45,80 @@ impl Shared {
         })?;
         Ok(Self {
             timings: config.timings,
-            control: Control::new(Arc::clone(&broker)),
             broker,
             results,
             tracker: Mutex::new(Tracker::new()),
             workers: Mutex::default(),
-            queues: Mutex::default(),
             payloads: Arc::new(Mutex::new(payloads)),
             observer: Mutex::default(),
+            incoming: Mutex::default(),
             fresh_worker: Notify::new(),
         })
     }
+
+    /// Where the broker of a configuration is, for people: without credentials.
+    pub(crate) fn shown(config: &CeleryConfig) -> Result<String, ConfigError> {
+        Ok(Broker::new(&config.broker_url)?.shown().to_owned())
+    }
+
+    /// True when the worker that had a task is one of this broker's.
+    pub(crate) fn has_worker_of(&self, task_id: &str) -> bool {
+        let worker = lock(&self.tracker).get(task_id).and_then(|known| known.worker.clone());
+        worker.is_some_and(|worker| lock(&self.workers).is_up(&worker))
+    }
+
+    /// Asks workers.
+    pub(crate) async fn call(&self, call: &Call) -> Result<Replies, BrokerError> {
+        let live = lock(&self.workers).count();
+        self.broker.call(call, live).await
+    }
+}
+
+/// Result backends of Celery that cannot be read from beside the application.
+const UNREADABLE_BACKENDS: [&str; 20] = [
+    "rpc",
+    "amqp",
+    "django-db",
+    "django-cache",
+    "disabled",
+    "file",
+    "filesystem",
+    "mongodb",
+    "memcache",
+    "memcached",
+    "cache",
+    "elasticsearch",
+    "cassandra",
+    "couchbase",
+    "couchdb",
+    "arangodb",
+    "dynamodb",
+    "s3",
+    "gs",
+    "azureblockblob",
+];
+
+/// Where results are read, if they can be: on the given Redis, or on the broker itself when that is one.
+fn results(broker: &Broker, url: Option<&str>) -> Result<Option<Arc<redis::Link>>, ConfigError> {
+    let own = match broker {
+        Broker::Redis(redis) => Some(&redis.link),
+        Broker::RabbitMq(_) => None,
+    };
+    let Some(text) = url else { return Ok(own.cloned()) };
+    let what = "result backend";
+    let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
+    let family = scheme.split_once('+').map_or(scheme, |(family, _)| family);
+    if matches!(family, "db" | "sqla") || UNREADABLE_BACKENDS.contains(&family) {
+        tracing::info!(backend = family, "results are not read from this backend: they are known from events alone");
+        return Ok(None);
+    }
+    let url = Url::parse(text).map_err(|why| ConfigError::BadUrl { what, why: why.to_owned() })?;
+    if url.scheme != "redis" {
+        return Err(unsupported(what, &url.scheme));
+    }
+    let address = RedisAddress::new(what, url)?;
+    let same = |own: &&Arc<redis::Link>| address.same_server(&own.address) && address.db == own.address.db;
+    Ok(Some(own.filter(same).cloned().unwrap_or_else(|| Arc::new(redis::Link::new(address)))))
 }
 
 /// Locks, also after a panic elsewhere: what is behind these locks is memory of what was seen, never half-changed in a

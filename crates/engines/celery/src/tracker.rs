@@ -1,9 +1,9 @@
 //! What is remembered of each task, so that what one message leaves out can be filled in from another.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc};
 
 use lru::LruCache;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use taskplane_agent::engine::TaskObservation;
 use taskplane_model::{TaskEventKind, Timestamp};
 
@@ -20,8 +20,14 @@ const MAX_TASKS: usize = 100_000;
 const MAX_BYTES: usize = 48 << 20;
 /// A payload larger than this is left where it is.
 const MAX_PAYLOAD: usize = 16 << 10;
+/// Own headers larger than these together are left where they are.
+const MAX_HEADERS: usize = 4 << 10;
 /// Longer reprs are of no use: Celery's own end at about 1,030 bytes.
 const MAX_REPR: usize = 4 << 10;
+
+/// Queues remembered, and the longest name of one.
+const MAX_QUEUES: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
+const MAX_QUEUE_NAME: usize = 255;
 
 /// What is known of one task.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +37,8 @@ pub(crate) struct Known {
     pub(crate) kwargs_repr: Option<String>,
     /// The full arguments, when its message was seen in a queue.
     pub(crate) payload: Option<Arc<Payload>>,
+    /// The task's own headers, when its message was seen in a queue and they are not too large.
+    pub(crate) headers: Option<Arc<Map<String, Value>>>,
     pub(crate) queue: Option<String>,
     pub(crate) worker: Option<String>,
     pub(crate) root_id: Option<String>,
@@ -95,7 +103,9 @@ impl Known {
     fn size(&self) -> usize {
         let text = |t: &Option<String>| t.as_ref().map_or(0, String::len);
         let payload = self.payload.as_ref().map_or(0, |p| payload_size(p));
+        let headers = self.headers.as_ref().map_or(0, |headers| headers_size(headers));
         300 + payload
+            + headers
             + text(&self.name)
             + text(&self.args_repr)
             + text(&self.kwargs_repr)
@@ -106,6 +116,10 @@ impl Known {
             + text(&self.group_id)
             + text(&self.chord_id)
     }
+}
+
+fn headers_size(headers: &Map<String, Value>) -> usize {
+    headers.iter().map(|(key, value)| 48 + key.len() + value_size(value)).sum()
 }
 
 /// Roughly what a payload takes in memory.
@@ -129,11 +143,13 @@ pub(crate) struct Tracker {
     tasks: LruCache<String, Known>,
     bytes: usize,
     pub(crate) routes: Routes,
+    /// The queues that tasks were seen in.
+    queues: LruCache<String, ()>,
 }
 
 impl Tracker {
     pub(crate) fn new() -> Self {
-        Self { tasks: LruCache::unbounded(), bytes: 0, routes: Routes::new() }
+        Self { tasks: LruCache::unbounded(), bytes: 0, routes: Routes::new(), queues: LruCache::new(MAX_QUEUES) }
     }
 
     /// Takes in what was seen and fills in what it lacks. False when the same was told before.
@@ -155,6 +171,9 @@ impl Tracker {
             known.fill(seen);
             is_new
         });
+        if let Some(queue) = &told_queue {
+            self.mention(queue);
+        }
         match (&seen.name, told_queue) {
             (Some(name), Some(queue)) => self.routes.learn(name, &queue),
             (Some(name), None) if seen.queue.is_none() => seen.queue = self.routes.queue(name).map(str::to_owned),
@@ -186,14 +205,30 @@ impl Tracker {
     pub(crate) fn waiting(&mut self, message: &TaskMessage, queue: &str) -> bool {
         let new = !self.tasks.contains(&message.id);
         self.routes.learn(&message.name, queue);
+        self.mention(queue);
         let seen = message.sent(queue);
         let payload = message.payload.as_ref().ok().filter(|p| payload_size(p) <= MAX_PAYLOAD);
+        let headers = Some(message.own_headers()).filter(|headers| headers_size(headers) <= MAX_HEADERS);
         self.update(&message.id, |known| {
             known.attempts.exists(message.retries());
             known.absorb(&seen);
-            known.payload = payload.map(|p| Arc::new(p.clone())).or(known.payload.take());
+            if let Some(payload) = payload {
+                known.payload = Some(Arc::new(payload.clone()));
+                known.headers = headers.map(Arc::new);
+            }
         });
         new
+    }
+
+    /// The queues that tasks were seen in, the latest of them.
+    pub(crate) fn queues(&self) -> BTreeSet<String> {
+        self.queues.iter().map(|(queue, ())| queue.clone()).collect()
+    }
+
+    fn mention(&mut self, queue: &str) {
+        if queue.len() <= MAX_QUEUE_NAME && self.queues.get(queue).is_none() {
+            self.queues.push(queue.to_owned(), ());
+        }
     }
 
     pub(crate) fn contains(&self, task_id: &str) -> bool {

@@ -143,6 +143,41 @@ impl Workers {
         self.live().filter(|(_, worker)| !worker.prepared).map(|(name, _)| name.clone()).collect()
     }
 
+    /// True when the worker is known to be up.
+    pub(crate) fn is_up(&self, worker: &str) -> bool {
+        self.workers.get(worker).is_some_and(|worker| worker.online)
+    }
+
+    /// Those of `names` that did not answer remote control since they came up.
+    pub(crate) fn unprepared_of(&self, names: &[String]) -> Vec<String> {
+        let is_prepared = |name: &&String| self.workers.get(*name).is_some_and(|worker| worker.prepared);
+        names.iter().filter(|name| !is_prepared(name)).cloned().collect()
+    }
+
+    /// What these are has changed: they are to be asked again.
+    pub(crate) fn ask_again<'n>(&mut self, names: impl Iterator<Item = &'n String>) {
+        for name in names {
+            if let Some(worker) = self.workers.get_mut(name) {
+                worker.prepared = false;
+            }
+        }
+    }
+
+    /// The workers known to be up.
+    pub(crate) fn live_names(&self) -> BTreeSet<String> {
+        self.live().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// How many tasks a worker can run at once, if that is known.
+    pub(crate) fn concurrency(&self, worker: &str) -> Option<u64> {
+        self.workers.get(worker)?.facts.concurrency
+    }
+
+    /// How many workers are known to be up.
+    pub(crate) fn count(&self) -> usize {
+        self.live().count()
+    }
+
     /// How many live workers consume a queue. `None` while that is not known of all of them.
     pub(crate) fn consumers(&self, queue: &str) -> Option<u64> {
         self.live().try_fold(0, |count, (_, worker)| {

@@ -9,8 +9,26 @@ pub mod commands {
     pub const CANCEL_TASK: &str = "cancel_task";
     /// Publish many tasks again.
     pub const BULK_RETRY: &str = "bulk_retry";
+    /// Say with which arguments tasks would be published again, and publish nothing.
+    pub const PREVIEW_RETRY: &str = "preview_retry";
+    /// Ask the engine itself how tasks stand.
+    pub const QUERY_STATE: &str = "query_state";
+    /// Give an order to workers.
+    pub const WORKER_CONTROL: &str = "worker_control";
     /// Drop the waiting messages of a queue.
     pub const PURGE_QUEUE: &str = "purge_queue";
+    /// Publish a new task.
+    pub const ENQUEUE_TASK: &str = "enqueue_task";
+    /// Make a schedule.
+    pub const SCHEDULE_CREATE: &str = "schedule_create";
+    /// Change a schedule.
+    pub const SCHEDULE_UPDATE: &str = "schedule_update";
+    /// Remove a schedule.
+    pub const SCHEDULE_DELETE: &str = "schedule_delete";
+    /// Pause a schedule, or resume it.
+    pub const SCHEDULE_PAUSE: &str = "schedule_pause";
+    /// Enqueue a schedule's task now, besides its times.
+    pub const SCHEDULE_RUN_NOW: &str = "schedule_run_now";
     /// Rebuild the agent's adapters and reconnect.
     pub const RESTART_AGENT: &str = "restart_agent";
 }

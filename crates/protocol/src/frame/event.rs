@@ -193,6 +193,9 @@ pub struct Event<'a> {
     /// It went back to the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requeue: Option<bool>,
+    /// How it is known, when no event of the engine's own told it: `result_channel`, `result_backend` or `inspection`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub known_by: Option<Str<'a>>,
     /// Progress: units done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<f64>,

@@ -10,6 +10,10 @@ use crate::limits::MAX_BULK_TASKS;
 const ERRORS: &[&str] =
     &["unsupported_command", "not_found", "no_original_payload", "engine_error", "invalid_args", "read_only", "busy"];
 
+/// What workers can be told to do.
+const WORKER_ACTIONS: [&str; 7] =
+    ["ping", "shutdown", "pool_grow", "pool_shrink", "rate_limit", "add_consumer", "cancel_consumer"];
+
 pub(super) fn command() -> FrameSchema {
     let mut frame = derived::<Command>(
         "command",
@@ -82,9 +86,10 @@ fn arguments() -> Vec<(&'static str, Value)> {
     let signal = json!({"type": ["string", "null"], "description": "Signal to kill it with.", "examples": ["SIGTERM"]});
     let paused = json!({"type": "boolean", "default": true, "description": "False resumes it."});
     vec![
-        (commands::RETRY_TASK, form([task(), engine()], [("override", overriding)])),
+        (commands::RETRY_TASK, form([task(), engine()], [("override", overriding.clone())])),
         (commands::CANCEL_TASK, form([task(), engine()], [("terminate", terminate), ("signal", signal)])),
         (commands::BULK_RETRY, form([engine(), tasks()], [])),
+        (commands::PREVIEW_RETRY, form([engine(), tasks()], [("override", overriding)])),
         (commands::PURGE_QUEUE, form([engine(), ("queue", text("The queue."))], [])),
         (commands::RESTART_AGENT, form([], [])),
         ("schedule_create", form([scheduler(), schedule("The new schedule; `args` and `kwargs` in plain.")], [])),
@@ -93,8 +98,32 @@ fn arguments() -> Vec<(&'static str, Value)> {
         ("schedule_pause", form([scheduler(), id()], [("paused", paused)])),
         ("schedule_run_now", form([scheduler(), id()], [])),
         ("enqueue_task", form([engine(), ("name", text("Task type."))], [args(), kwargs(), queue(), eta()])),
-        ("query_state", form([engine(), tasks()], [])),
+        (commands::QUERY_STATE, form([engine(), tasks()], [])),
+        (commands::WORKER_CONTROL, worker_control()),
     ]
+}
+
+fn worker_control() -> Value {
+    let engine = ("engine", text("The engine of the workers."));
+    let mut action = text("What they are to do.");
+    action["enum"] = json!(WORKER_ACTIONS);
+    let described =
+        |name: &'static str, kind: Value, description: &str| (name, json!({"type": kind, "description": description}));
+    let nullable = |kind: &str| json!([kind, "null"]);
+    let mut workers =
+        described("workers", nullable("array"), "These workers; without any, all, where that is harmless.");
+    workers.1["items"] = json!({"type": "string"});
+    form(
+        [engine, ("action", action)],
+        [
+            described("worker", nullable("string"), "One worker."),
+            workers,
+            described("n", nullable("integer"), "`pool_grow`, `pool_shrink`: by how many; 1 when it is missing."),
+            described("task_name", nullable("string"), "`rate_limit`: the task type."),
+            described("rate", nullable("string"), "`rate_limit`: such as `10/m`, with s, m or h; `0` for no limit."),
+            described("queue", nullable("string"), "`add_consumer`, `cancel_consumer`: the queue."),
+        ],
+    )
 }
 
 fn text(description: &str) -> Value {

@@ -27,6 +27,8 @@ pub enum AgentInput<'a> {
     },
     /// The answer to a command.
     Result(&'a CommandResult),
+    /// A part of what schedulers have: its whole frame, a `schedule_sync`. Only while [`AgentSession::is_live`].
+    Schedules(String),
     /// Time passes; `heartbeat` is what to say if one is due. Call it once a second.
     Tick(&'a Heartbeat),
 }
@@ -100,6 +102,7 @@ impl AgentSession {
                 vec![AgentOutput::Send(frame)]
             }
             AgentInput::Result(result) => vec![AgentOutput::Send(encode("command_result", result))],
+            AgentInput::Schedules(frame) => vec![AgentOutput::Send(frame)],
             AgentInput::Tick(heartbeat) => self.tick(now, heartbeat),
         }
     }

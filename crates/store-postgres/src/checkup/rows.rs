@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use taskplane_model::Timestamp;
+use taskplane_store::backend::census;
 use taskplane_store::backend::ids;
 use taskplane_store::backend::search::{keys_place, place};
 use taskplane_store::backend::stats::decode;
@@ -167,8 +168,20 @@ async fn look_at_search(checkup: &mut Checkup, db: &Transaction<'_>) -> Result<(
     let found = rows(db, sql, &[&place(1, 0), &keys_place(0)]).await?;
     let numbers = found.first().map(|row| Ok([column(row, 0)?, column(row, 1)?, column(row, 2)?, column(row, 3)?]));
     let [segments, wrong, strays, states]: [i64; 4] = numbers.transpose()?.unwrap_or_default();
-    if (wrong, strays, states) == (0, 0, 1) {
-        checkup.ok(Check::Search, format!("{segments} segments of the search index are whole"));
+    // Censuses have their rows, do not overlap, and do not reach beyond what is noted.
+    let sql = "SELECT count(*), count(*) FILTER (WHERE low >= high OR tasks <= 0 OR low < before
+                OR high > (SELECT taking_until FROM census_state)
+                OR NOT EXISTS (SELECT FROM census_rows r WHERE r.place = c.id * $1))
+        FROM (SELECT id, low, high, tasks, lag(high) OVER (ORDER BY low) AS before FROM censuses) AS c";
+    let found = rows(db, sql, &[&census::place(1, 0)]).await?;
+    let numbers = found.first().map(|row| Ok([column(row, 0)?, column(row, 1)?]));
+    let [censuses, broken]: [i64; 2] = numbers.transpose()?.unwrap_or_default();
+    if broken > 0 {
+        let found = format!("{broken} of {censuses} censuses, from which tasks are counted, are not whole");
+        checkup.problem(Check::Search, found, RESTORE);
+    } else if (wrong, strays, states) == (0, 0, 1) {
+        let found = format!("{segments} segments of the search index and {censuses} censuses are whole");
+        checkup.ok(Check::Search, found);
     } else {
         let says = if states == 1 { "" } else { "; where the indexer stands makes no sense" };
         let found =

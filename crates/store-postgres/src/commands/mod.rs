@@ -147,7 +147,7 @@ async fn create(store: &PostgresStore, project: u64, command: Command, key: Opti
     let entry = NewAudit {
         actor: command.created_by.clone(),
         action: command.cmd.clone(),
-        target: command.task_id.clone(),
+        target: command.subject(),
         detail: Some(args[..args.floor_char_boundary(MAX_DETAIL)].to_owned()),
     };
     audit::append(&tx, project, &entry, Some(&command.id), command.created_at).await?;

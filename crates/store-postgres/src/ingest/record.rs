@@ -19,7 +19,7 @@ use tokio_postgres::Row;
 use super::quarantine::Quarantine;
 use super::rollups::{self, NewRollups};
 use super::streams::{self, RawBatches, Streams};
-use super::upsert::{self, Merged};
+use super::upsert::{self, Merged, Notes};
 use super::{heard, signs};
 use crate::PostgresStore;
 use crate::locks::{self, project_number};
@@ -98,7 +98,7 @@ pub(crate) async fn finish(
     tx: Tx,
     statistics: NewRollups,
     merged: Merged,
-    notes: Vec<i64>,
+    notes: Notes,
     want_tasks: bool,
 ) -> Result<Vec<(u64, StoredTask)>> {
     let (put, link, note) =
@@ -112,8 +112,8 @@ pub(crate) async fn finish(
         Ok(())
     };
     let store_notes = async {
-        if !notes.is_empty() {
-            tx.run(&note, &[&notes]).await?;
+        if !(notes.index.is_empty() && notes.census.is_empty()) {
+            tx.run(&note, &[&notes.index, &notes.census]).await?;
         }
         Ok(())
     };

@@ -16,6 +16,7 @@ use super::rollups::{RollupChanges, Series};
 use crate::locks::project_number;
 use crate::names::{Names, term_column};
 use crate::retention::TooLate;
+use crate::search::Until;
 use crate::session::{Session, Tx, column};
 use crate::tasks::{TaskRow, id_column, name_agents, stored_tasks, task_columns};
 
@@ -68,6 +69,14 @@ pub(crate) struct Merged {
     pub(crate) rollups: RollupChanges,
 }
 
+/// Keys of tasks that have changed.
+pub(crate) struct Notes {
+    /// For the search index.
+    pub(crate) index: Vec<i64>,
+    /// For the census.
+    pub(crate) census: Vec<i64>,
+}
+
 /// A task as it is written.
 struct Written {
     project: u64,
@@ -80,6 +89,8 @@ struct Written {
     links: Vec<i64>,
     /// It is new, or may be found by what it was not found by.
     has_grown: bool,
+    /// It is new, or is not what it was.
+    has_moved: bool,
     task: StoredTask,
 }
 
@@ -123,17 +134,18 @@ pub(crate) async fn merge(names: &Names, tx: &Tx, changes: Vec<Change>, rows: &[
             let numbers = [(was.name, columns.name), (was.queue, columns.queue), (was.worker, columns.worker)];
             grew(&old.record, record, numbers)
         });
-        written.push(Some((columns, bytes, links, number(Some(&work.change.engine)), has_grown)));
+        let has_moved = old.is_none_or(|old| Columns::of(&old.row) != columns);
+        written.push(Some((columns, bytes, links, number(Some(&work.change.engine)), has_grown, has_moved)));
     }
     let mut merged = Merged { rollups, ..Merged::default() };
     for (work, written) in works.into_iter().zip(written) {
-        let Some((columns, bytes, links, engine, has_grown)) = written else { continue };
+        let Some((columns, bytes, links, engine, has_grown, has_moved)) = written else { continue };
         let Work { change, known, record, key } = work;
         let engine_text = change.engine.as_ref().to_owned();
         let first_seen = ids::instant_of(key);
         let task = StoredTask { key, first_seen, engine: engine_text, task_id: change.task_id, agent: None, record };
-        let written =
-            Written { project: change.project, key, hash: change.hash, engine, columns, bytes, links, has_grown, task };
+        let (project, hash) = (change.project, change.hash);
+        let written = Written { project, key, hash, engine, columns, bytes, links, has_grown, has_moved, task };
         if known.is_some() { &mut merged.updates } else { &mut merged.inserts }.push(written);
     }
     // In the order of keys, new tasks fill page after page, and of several with one key the same is first every time.
@@ -220,10 +232,12 @@ impl Merged {
         links
     }
 
-    /// Keys below `until` of tasks of whose change the search index has to hear.
-    pub(crate) fn notes(&self, until: i64) -> Vec<i64> {
-        let all = self.inserts.iter().chain(&self.updates);
-        all.filter(|written| written.has_grown && written.key < until).map(|written| written.key).collect()
+    /// Keys below `until` of tasks of whose change the search index has to hear, and the census.
+    pub(crate) fn notes(&self, until: Until) -> Notes {
+        let all = || self.inserts.iter().chain(&self.updates);
+        let of_index = all().filter(|written| written.has_grown && written.key < until.index);
+        let of_census = all().filter(|written| written.has_moved && written.key < until.census);
+        Notes { index: of_index.map(|written| written.key).collect(), census: of_census.map(|w| w.key).collect() }
     }
 
     /// The tasks as they are now stored, with their projects.

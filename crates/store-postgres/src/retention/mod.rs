@@ -8,6 +8,7 @@ use taskplane_store::retention::{Dropped, Kept, StorageReport};
 use taskplane_store::{Result, RetentionStore};
 
 use crate::PostgresStore;
+use crate::census;
 use crate::locks;
 use crate::search;
 use crate::session::{Session, Tx, column};
@@ -16,7 +17,7 @@ mod others;
 mod space;
 mod tasks;
 
-pub(crate) use tasks::TooLate;
+pub(crate) use tasks::{TooLate, dropped_below, dropped_below_in_any};
 
 /// Up to where the search index has forgotten what was dropped.
 const SEARCH_BELOW: &str = "search_forgotten_below";
@@ -63,6 +64,7 @@ async fn forget_in_search(store: &PostgresStore) -> Result<()> {
     let tx = store.begin().await?;
     tx.query(locks::SEARCH, &[]).await?;
     search::forget_below(&tx, first).await?;
+    census::forget_below(&tx, first).await?;
     set_position(&tx, SEARCH_BELOW, first).await?;
     tx.commit().await
 }

@@ -70,7 +70,7 @@ pub(super) async fn oldest_minute(session: &Session, sql: &'static str) -> Resul
     Ok(oldest.map(|minute| Timestamp(minute.saturating_mul(MINUTE))))
 }
 
-/// Drops audit entries, commands that have ended, and events that were not understood.
+/// Drops audit entries, commands that have ended, events that were not understood, and runs of schedules.
 pub(super) async fn drop_records(store: &PostgresStore, horizon: Timestamp, limit: i64) -> Result<Dropped> {
     let mut all = Dropped::default();
     for (find, delete) in [
@@ -80,6 +80,15 @@ pub(super) async fn drop_records(store: &PostgresStore, horizon: Timestamp, limi
         (
             "SELECT number, created_at FROM commands WHERE status >= 2 ORDER BY number LIMIT $1",
             "DELETE FROM commands WHERE number = ANY($1)",
+        ),
+        // So do jobs. The tasks of one that goes are found by what it leaves behind.
+        (
+            "SELECT number, created_at FROM bulk_jobs WHERE NOT is_open ORDER BY number LIMIT $1",
+            "DELETE FROM bulk_jobs WHERE number = ANY($1)",
+        ),
+        (
+            "SELECT number, due FROM schedule_runs ORDER BY number LIMIT $1",
+            "DELETE FROM schedule_runs WHERE number = ANY($1)",
         ),
     ] {
         let tx = store.begin().await?;
@@ -96,6 +105,14 @@ pub(super) async fn drop_records(store: &PostgresStore, horizon: Timestamp, limi
         if all.more {
             break;
         }
+    }
+    if !all.more {
+        let tx = begin(store).await?;
+        let sql = "DELETE FROM bulk_items WHERE (job, key) IN (SELECT job, key FROM bulk_items
+            WHERE job < coalesce((SELECT min(number) FROM bulk_jobs), 9223372036854775807) ORDER BY job, key LIMIT $1)";
+        let count = tx.execute(sql, &[&limit]).await?;
+        tx.commit().await?;
+        all = Dropped { count: all.count + count, more: i64::try_from(count).unwrap_or(i64::MAX) >= limit };
     }
     Ok(all)
 }

@@ -133,6 +133,18 @@ async fn first_of(session: &Session, what: Kept) -> Result<Option<i64>> {
     Ok(first)
 }
 
+/// Below which keys a project's tasks have been dropped: those that are not kept longer than others, and all.
+pub(crate) async fn dropped_below(session: &Session, project: i32) -> Result<(i64, i64)> {
+    let of = async |what| position(session, &place_of(what, project)).await;
+    Ok((of(Kept::Tasks).await?, of(Kept::Failures).await?))
+}
+
+/// Below which key tasks of any project have been dropped.
+pub(crate) async fn dropped_below_in_any(session: &Session) -> Result<i64> {
+    let sql = r"SELECT coalesce(max(value), 0)::bigint FROM settings WHERE name LIKE 'tasks\_dropped\_below\_%'";
+    session.query_first(sql, &[]).await?.map_or(Ok(0), |row| column(&row, 0))
+}
+
 /// Where the dropping of tasks of a project stands.
 fn place_of(what: Kept, project: i32) -> String {
     let what = if what == Kept::Failures { "all_tasks" } else { "tasks" };

@@ -10,6 +10,7 @@ use taskplane_store::{Result, SearchStore, StoreError};
 use tokio_postgres::Row;
 
 use crate::PostgresStore;
+use crate::census;
 use crate::locks;
 use crate::session::{Session, Tx, column};
 
@@ -19,27 +20,43 @@ mod ranges;
 
 pub(crate) use ranges::Ranges;
 
-/// Below which key changes of tasks have to be noted. To be asked under [`locks::SEARCH_SHARED`], which is held until the end.
-pub(crate) const UNTIL: &str = "SELECT indexing_until FROM search_state";
-/// Notes that tasks at these keys are new or may be found by what they were not found by.
-pub(crate) const NOTE: &str = "INSERT INTO search_changes (key) SELECT * FROM unnest($1::int8[])";
+/// Below which keys changes of tasks have to be noted. To be asked under [`locks::SEARCH_SHARED`], which is held until the end.
+pub(crate) const UNTIL: &str = "SELECT indexing_until, taking_until FROM search_state, census_state";
+/// Notes that tasks at these keys are new or may be found by what they were not found by, and those that are new or are not what
+/// their census says.
+pub(crate) const NOTE: &str = "WITH grown AS (INSERT INTO search_changes (key) SELECT * FROM unnest($1::int8[]))
+    INSERT INTO census_changes (key) SELECT * FROM unnest($2::int8[])";
+
+/// Below which keys changes have to be noted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Until {
+    /// For the search index.
+    pub(crate) index: i64,
+    /// For the census.
+    pub(crate) census: i64,
+}
 
 #[async_trait]
 impl SearchStore for PostgresStore {
     async fn index_tasks(&self, now: Timestamp) -> Result<bool> {
-        self.to_the_end(async move |store| index::step(&store, now).await).await
+        let take = async move |store: Self| {
+            let has_indexed = index::step(&store, now).await?;
+            Ok(census::step(&store, now).await? || has_indexed)
+        };
+        self.to_the_end(take).await
     }
 }
 
 /// Below which key changes have to be noted until the end of the transaction, which holds the locks of its projects.
-pub(crate) async fn until(tx: &Tx) -> Result<i64> {
+pub(crate) async fn until(tx: &Tx) -> Result<Until> {
     tx.query(locks::SEARCH_SHARED, &[]).await?;
     read_until(&tx.query(UNTIL, &[]).await?)
 }
 
 /// Reads what [`UNTIL`] has found.
-pub(crate) fn read_until(rows: &[Row]) -> Result<i64> {
-    column(rows.first().ok_or_else(|| corrupt("search_state is empty"))?, 0)
+pub(crate) fn read_until(rows: &[Row]) -> Result<Until> {
+    let row = rows.first().ok_or_else(|| corrupt("search_state is empty"))?;
+    Ok(Until { index: column(row, 0)?, census: column(row, 1)? })
 }
 
 /// Forgets what lies wholly below `key`, where there are no tasks of any project any more.
@@ -71,7 +88,7 @@ async fn state(session: &Session) -> Result<State> {
 }
 
 /// All segments.
-async fn segments(session: &Session) -> Result<Vec<Segment>> {
+pub(crate) async fn segments(session: &Session) -> Result<Vec<Segment>> {
     let sql = "SELECT id, is_patch, low, high, tasks, postings, bucket_bits, opaque FROM search_segments";
     session.query(sql, &[]).await?.iter().map(segment).collect()
 }

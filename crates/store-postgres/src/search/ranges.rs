@@ -25,15 +25,31 @@ pub(crate) struct Ranges {
 impl Ranges {
     /// Below key `below`, outside of these ranges there is nothing of what is wanted.
     pub(crate) async fn new(session: &Session, wanted: &Wanted<'_>, plan: &Plan, below: i64) -> Result<Self> {
+        Self::between(session, wanted, plan, (wanted.from, below)).await
+    }
+
+    /// The same, of keys from one on and below another.
+    pub(crate) async fn between(
+        session: &Session,
+        wanted: &Wanted<'_>,
+        plan: &Plan,
+        (from, below): (i64, i64),
+    ) -> Result<Self> {
         let clauses = wanted.clauses(plan);
-        let outline = if clauses.is_empty() { None } else { outline(session, wanted.from, below).await? };
+        let outline = if clauses.is_empty() { None } else { outline(session, from, below).await? };
         let lookup = match outline {
-            Some(outline) => Lookup::new(clauses, outline, wanted.from, below),
-            None => Lookup::of_everything(wanted.from, below),
+            Some(outline) => Lookup::new(clauses, outline, from, below),
+            None => Lookup::of_everything(from, below),
         };
         let mut ranges = Self { found: Vec::new(), lookup, is_complete: false };
         ranges.collect();
         Ok(ranges)
+    }
+
+    /// These, which descend.
+    pub(crate) fn of(found: Vec<Range>) -> Self {
+        let least = found.last().map_or(i64::MIN, |range| range.from);
+        Self { found, lookup: Lookup::of_everything(least, least), is_complete: true }
     }
 
     /// The range at a place in their order and some that follow, as far as they have been found: as many as are read at once.

@@ -50,7 +50,7 @@ pub(super) async fn batches(
 }
 
 /// Tasks at keys, newest first.
-pub(super) async fn load(names: &Names, session: &Session, project: u64, keys: &[i64]) -> Result<Vec<StoredTask>> {
+pub(crate) async fn load(names: &Names, session: &Session, project: u64, keys: &[i64]) -> Result<Vec<StoredTask>> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -61,7 +61,7 @@ pub(super) async fn load(names: &Names, session: &Session, project: u64, keys: &
 }
 
 /// Tasks whose ids have one of these hashes: nearly always those that are meant.
-pub(super) async fn with_hashes(
+pub(crate) async fn with_hashes(
     names: &Names,
     session: &Session,
     project: u64,

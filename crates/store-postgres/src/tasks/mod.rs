@@ -5,9 +5,10 @@ use taskplane_store::tasks::{RawBatch, StateCounts, StoredTask, TaskPage, TaskQu
 use taskplane_store::{Result, TaskStore};
 
 use crate::PostgresStore;
+use crate::session::Tx;
 
 mod count;
-mod get;
+pub(crate) mod get;
 mod list;
 mod plan;
 pub(crate) mod row;
@@ -24,7 +25,11 @@ impl TaskStore for PostgresStore {
     }
 
     async fn count_tasks(&self, query: TaskQuery) -> Result<StateCounts> {
-        count::count(self.names(), &self.reading().await?, &query).await
+        // All of one instant: censuses, what has changed since, and the rows.
+        let tx = Tx::begin_reading(self.reading().await?).await?;
+        let counts = count::count(self.names(), &tx, &query).await?;
+        tx.commit().await?;
+        Ok(counts)
     }
 
     async fn task(&self, project: u64, engine: &str, task_id: &str) -> Result<Option<StoredTask>> {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use taskplane_model::filter::Pattern;
 use taskplane_store::Result;
+use taskplane_store::backend::hashing::FastHash;
 use taskplane_store::backend::plan::{FilterTerms, MAX_TERMS, Terms, Wanted, engine_patterns};
 use taskplane_store::tasks::TaskQuery;
 
@@ -34,7 +35,7 @@ async fn terms(names: &Names, session: &Session, patterns: &[Pattern], stars: bo
             None => open.push(pattern),
         }
     }
-    let mut numbers: HashSet<i64> = names.numbers(session, exact).await?.into_values().collect();
+    let mut numbers: HashSet<i64, FastHash> = names.numbers(session, exact).await?.into_values().collect();
     if open.is_empty() {
         return Ok(Terms::These(numbers));
     }

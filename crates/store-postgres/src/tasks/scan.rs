@@ -138,6 +138,21 @@ impl<'s> Scan<'s> {
         Ok((taken, rest))
     }
 
+    /// The states of its series, where each is of one.
+    pub(super) fn series(&self) -> Vec<Option<i16>> {
+        let state = |source: &Source| if let Kind::State(state) = source.kind { Some(state) } else { None };
+        self.sources.iter().map(state).collect()
+    }
+
+    /// Reads on in one series, whatever the others have, and however late it is. Returns rows, which may be none, and whether
+    /// there are no more.
+    pub(super) async fn advance(&mut self, series: usize) -> Result<(Vec<Brief>, bool)> {
+        let Self { session, ranges, project, from, sources, .. } = self;
+        let Some(source) = sources.get_mut(series) else { return Ok((Vec::new(), true)) };
+        source.advance(session, *project, ranges, *from).await?;
+        Ok((source.rows.drain(..).collect(), source.ended))
+    }
+
     /// All rows that were not taken are below this key.
     pub(super) fn rest_below(&self) -> i64 {
         self.sources.iter().filter_map(|source| source.rest_below(self.ranges)).max().unwrap_or(self.from)
@@ -195,43 +210,45 @@ impl Source {
         while self.rows.is_empty() && !self.ended {
             let got_on = (self.range > 0 || ranges.batch(0).is_empty())
                 && self.rest_below(ranges).is_some_and(|below| below < start);
-            let is_late = got_on && Instant::now() > deadline;
-            if let Kind::Hashes(hashes) = &self.kind {
-                let hashes = hashes.clone();
-                self.fill_at_once(session, project, from, hashes).await?;
-                continue;
-            }
-            let batch = ranges.batch(self.range);
-            let Some(last) = batch.last().copied() else {
-                if ranges.is_complete() {
-                    self.ended = true;
-                    continue;
-                }
-                if is_late {
-                    return Ok(());
-                }
-                ranges.find_more(session).await?;
-                continue;
-            };
-            if is_late {
+            let is_last = ranges.batch(self.range).is_empty() && ranges.is_complete();
+            let is_at_once = matches!(self.kind, Kind::Hashes(_));
+            if got_on && !is_last && !is_at_once && Instant::now() > deadline {
                 return Ok(());
             }
-            let (mut lows, mut highs) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
-            for range in batch {
-                // Neighbours may share a key.
-                highs.push(range.until.min(lows.last().copied().unwrap_or(self.below)));
-                lows.push(range.from);
-            }
-            let count = batch.len();
-            let fetched = self.fetch(session, project, &lows, &highs).await?;
-            if fetched < self.piece {
-                (self.range, self.below) = (self.range + count, last.from.min(self.below));
-            } else if let Some(last) = self.rows.back() {
-                self.below = last.key;
-                self.range += lows.iter().filter(|low| **low >= last.key).count();
-            }
-            self.piece = PIECE;
+            self.advance(session, project, ranges, from).await?;
         }
+        Ok(())
+    }
+
+    /// Reads one piece, or looks for more ranges.
+    async fn advance(&mut self, session: &Session, project: i32, ranges: &mut Ranges, from: i64) -> Result<()> {
+        if let Kind::Hashes(hashes) = &self.kind {
+            let hashes = hashes.clone();
+            return self.fill_at_once(session, project, from, hashes).await;
+        }
+        let batch = ranges.batch(self.range);
+        let Some(last) = batch.last().copied() else {
+            if ranges.is_complete() {
+                self.ended = true;
+                return Ok(());
+            }
+            return ranges.find_more(session).await;
+        };
+        let (mut lows, mut highs) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for range in batch {
+            // Neighbours may share a key.
+            highs.push(range.until.min(lows.last().copied().unwrap_or(self.below)));
+            lows.push(range.from);
+        }
+        let count = batch.len();
+        let fetched = self.fetch(session, project, &lows, &highs).await?;
+        if fetched < self.piece {
+            (self.range, self.below) = (self.range + count, last.from.min(self.below));
+        } else if let Some(last) = self.rows.back() {
+            self.below = last.key;
+            self.range += lows.iter().filter(|low| **low >= last.key).count();
+        }
+        self.piece = PIECE;
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 use taskplane_model::Timestamp;
+use taskplane_store::backend::census;
 use taskplane_store::backend::search::{keys_place, place};
 use taskplane_store::checkup::{Check, Checkup, SAMPLE};
 
@@ -58,8 +59,13 @@ pub(super) fn look_at_search(checkup: &mut Checkup, db: &Connection) -> Done<()>
     let strays = of_rows(db)?.iter().filter(|id| !numbers.contains(id)).count();
     let sql = "SELECT count(*) = 1 AND min(indexed_until <= indexing_until) FROM search_state";
     let state: Option<bool> = db.query_row(sql, [], |row| row.get(0))?;
-    if (wrong, strays, state) == (0, 0, Some(true)) {
-        checkup.ok(Check::Search, format!("{} segments of the search index are whole", segments.len()));
+    let (censuses, broken) = look_at_censuses(db)?;
+    if broken > 0 {
+        let found = format!("{broken} of {censuses} censuses, from which tasks are counted, are not whole");
+        checkup.problem(Check::Search, found, RESTORE);
+    } else if (wrong, strays, state) == (0, 0, Some(true)) {
+        let found = format!("{} segments of the search index and {censuses} censuses are whole", segments.len());
+        checkup.ok(Check::Search, found);
     } else {
         let says = if state == Some(true) { "" } else { "; where the indexer stands makes no sense" };
         let found = format!(
@@ -69,6 +75,23 @@ pub(super) fn look_at_search(checkup: &mut Checkup, db: &Connection) -> Done<()>
         checkup.problem(Check::Search, found, RESTORE);
     }
     Ok(())
+}
+
+/// How many censuses there are, and how many of them lack rows, overlap, or reach beyond what is noted.
+fn look_at_censuses(db: &Connection) -> Done<(usize, usize)> {
+    let sql = "SELECT id, low < high AND tasks > 0 AND high <= (SELECT taking_until FROM census_state)
+            AND low >= coalesce(lag(high) OVER (ORDER BY low), low)
+        FROM censuses";
+    let mut select = db.prepare(sql)?;
+    let censuses = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let censuses: Vec<(i64, Option<bool>)> = censuses.collect::<rusqlite::Result<_>>()?;
+    let mut has_row = db.prepare("SELECT 1 FROM census_rows WHERE place = ?1")?;
+    let mut broken = 0;
+    for (id, makes_sense) in &censuses {
+        let (directory, _) = census::places_of(*id);
+        broken += usize::from(*makes_sense != Some(true) || !has_row.exists([directory])?);
+    }
+    Ok((censuses.len(), broken))
 }
 
 /// The segments of which there are rows, found by stepping from one to the next.

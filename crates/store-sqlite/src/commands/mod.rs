@@ -107,7 +107,7 @@ fn create(tx: &mut Tx<'_>, project: u64, command: Command, key: Option<String>) 
     let entry = NewAudit {
         actor: command.created_by.clone(),
         action: command.cmd.clone(),
-        target: command.task_id.clone(),
+        target: command.subject(),
         detail: Some(args[..args.floor_char_boundary(MAX_DETAIL)].to_owned()),
     };
     audit::append(tx, project, &entry, Some(&command.id), command.created_at)?;

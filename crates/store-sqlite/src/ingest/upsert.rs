@@ -8,6 +8,7 @@ use taskplane_store::backend::search::grew;
 use taskplane_store::tasks::StoredTask;
 
 use super::rollups::{self, Series};
+use crate::census;
 use crate::codec::{self, Frame};
 use crate::errors::Done;
 use crate::ids::{self, IdColumn};
@@ -154,6 +155,9 @@ fn update(tx: &mut Tx<'_>, known: Known, change: &mut Change) -> Done<Option<(u6
     rollups::count(tx, Series { project, name: columns.name, queue: columns.queue }, &record, 1);
     links::add(tx, project, key, &record, Some(&old_record))?;
     let numbers = [(old.name, columns.name), (old.queue, columns.queue), (old.worker, columns.worker)];
+    if columns != old {
+        census::note(tx, key)?;
+    }
     if search::is_indexed(tx, key)? && grew(&old_record, &record, numbers) {
         search::note(tx, key)?;
     }
@@ -205,6 +209,7 @@ fn insert(
     tx.caches.bytes = bytes;
     rollups::count(tx, Series { project, name: columns.name, queue: columns.queue }, &record, 1);
     links::add(tx, project, key, &record, None)?;
+    census::note(tx, key)?;
     search::note(tx, key)?;
     Ok(want_task.then(|| (project, stored(key, &change.engine, task_id, record))))
 }

@@ -8,6 +8,7 @@ use taskplane_store::retention::{Dropped, Kept, StorageReport, YOUNGEST};
 use taskplane_store::{Result, RetentionStore};
 
 use crate::SqliteStore;
+use crate::census;
 use crate::errors::Done;
 use crate::ids;
 use crate::search;
@@ -75,7 +76,7 @@ pub(crate) fn comes_too_late(tx: &Tx<'_>, key: i64, received_at: Timestamp) -> D
 }
 
 /// Below this key no task is kept that is not kept longer than others.
-fn tasks_below(db: &Connection) -> Done<i64> {
+pub(crate) fn tasks_below(db: &Connection) -> Done<i64> {
     Ok(setting(db, TASKS_BELOW)?.unwrap_or(0))
 }
 
@@ -116,6 +117,7 @@ fn forget_in_search(tx: &Tx<'_>) -> Done<()> {
     let below = first.unwrap_or(tasks_below(tx.db)?);
     if is_worth_it(tx.db, SEARCH_BELOW, below)? {
         search::forget_below(tx, below)?;
+        census::forget_below(tx, below)?;
         set(tx.db, SEARCH_BELOW, below)?;
     }
     Ok(())

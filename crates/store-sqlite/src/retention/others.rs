@@ -30,7 +30,7 @@ pub(super) fn drop_statistics(tx: &mut Tx<'_>, what: Kept, horizon: Timestamp, l
     }
 }
 
-/// Drops audit entries, commands that have ended, and events that were not understood.
+/// Drops audit entries, commands that have ended, events that were not understood, and runs of schedules.
 pub(super) fn drop_records(tx: &Tx<'_>, horizon: Timestamp, limit: i64) -> Done<Dropped> {
     let mut all = Dropped::default();
     for (find, delete) in [
@@ -41,6 +41,15 @@ pub(super) fn drop_records(tx: &Tx<'_>, horizon: Timestamp, limit: i64) -> Done<
             "SELECT number, created_at FROM commands WHERE status >= 2 ORDER BY number LIMIT ?1",
             "DELETE FROM commands WHERE number = ?1",
         ),
+        // So do jobs. The tasks of one that goes are found by what it leaves behind.
+        (
+            "SELECT number, created_at FROM bulk_jobs WHERE is_open = 0 ORDER BY number LIMIT ?1",
+            "DELETE FROM bulk_jobs WHERE number = ?1",
+        ),
+        (
+            "SELECT number, due FROM schedule_runs ORDER BY number LIMIT ?1",
+            "DELETE FROM schedule_runs WHERE number = ?1",
+        ),
     ] {
         let old = prefix(tx, find, horizon, limit)?;
         delete_each(tx, delete, &old)?;
@@ -49,6 +58,12 @@ pub(super) fn drop_records(tx: &Tx<'_>, horizon: Timestamp, limit: i64) -> Done<
         if all.more {
             break;
         }
+    }
+    if !all.more {
+        let sql = "DELETE FROM bulk_items WHERE (job, key) IN (SELECT job, key FROM bulk_items
+            WHERE job < (SELECT ifnull(min(number), 9223372036854775807) FROM bulk_jobs) ORDER BY job, key LIMIT ?1)";
+        let step = dropped(tx.db.prepare_cached(sql)?.execute([limit])?, limit);
+        all = Dropped { count: all.count + step.count, more: step.more };
     }
     Ok(all)
 }

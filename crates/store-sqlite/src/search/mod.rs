@@ -9,6 +9,7 @@ use taskplane_store::backend::search::{Segment, place, places_of};
 use taskplane_store::{Result, SearchStore};
 
 use crate::SqliteStore;
+use crate::census;
 use crate::errors::Done;
 use crate::writer::Tx;
 
@@ -21,7 +22,8 @@ pub(crate) use ranges::Ranges;
 #[async_trait]
 impl SearchStore for SqliteStore {
     async fn index_tasks(&self, now: Timestamp) -> Result<bool> {
-        index::step(self, now).await
+        let has_indexed = index::step(self, now).await?;
+        Ok(census::step(self, now).await? || has_indexed)
     }
 }
 
@@ -72,7 +74,7 @@ fn state(db: &Connection) -> Done<State> {
 }
 
 /// Segments with keys from `from` on and below `below`.
-fn segments(db: &Connection, from: i64, below: i64) -> Done<Vec<Segment>> {
+pub(crate) fn segments(db: &Connection, from: i64, below: i64) -> Done<Vec<Segment>> {
     let sql = "SELECT id, is_patch, low, high, tasks, postings, bucket_bits, opaque FROM search_segments
         WHERE high > ?1 AND low < ?2";
     let segment = |row: &Row<'_>| {

@@ -22,15 +22,26 @@ pub(crate) struct Ranges {
 impl Ranges {
     /// Below key `below`, outside of these ranges there is nothing of what is wanted.
     pub(crate) fn new(view: &View<'_>, wanted: &Wanted<'_>, plan: &Plan, below: i64) -> Done<Self> {
+        Self::between(view, wanted, plan, (wanted.from, below))
+    }
+
+    /// The same, of keys from one on and below another.
+    pub(crate) fn between(view: &View<'_>, wanted: &Wanted<'_>, plan: &Plan, (from, below): (i64, i64)) -> Done<Self> {
         let clauses = wanted.clauses(plan);
-        let outline = if clauses.is_empty() { None } else { outline(view, wanted.from, below)? };
+        let outline = if clauses.is_empty() { None } else { outline(view, from, below)? };
         let lookup = match outline {
-            Some(outline) => Lookup::new(clauses, outline, wanted.from, below),
-            None => Lookup::of_everything(wanted.from, below),
+            Some(outline) => Lookup::new(clauses, outline, from, below),
+            None => Lookup::of_everything(from, below),
         };
         let mut ranges = Self { found: Vec::new(), lookup, is_complete: false };
         ranges.collect();
         Ok(ranges)
+    }
+
+    /// These, which descend.
+    pub(crate) fn of(found: Vec<Range>) -> Self {
+        let least = found.last().map_or(i64::MIN, |range| range.from);
+        Self { found, lookup: Lookup::of_everything(least, least), is_complete: true }
     }
 
     /// The range at a place in their order, if it has been found.

@@ -11,7 +11,7 @@ use crate::readers::View;
 use crate::task_ids;
 
 /// One task.
-pub(super) fn task(view: &View<'_>, project: u64, engine: &str, task_id: &str) -> Done<Option<StoredTask>> {
+pub(crate) fn task(view: &View<'_>, project: u64, engine: &str, task_id: &str) -> Done<Option<StoredTask>> {
     let hash = ids::hash(view.names.seed(view.db)?, project, task_id);
     task_ids::search(view.db, hash, |key| Ok(at(view, project, task_id, key)?.filter(|task| task.engine == engine)))
 }

@@ -7,7 +7,7 @@ use taskplane_store::{Result, TaskStore};
 use crate::SqliteStore;
 
 mod count;
-mod get;
+pub(crate) mod get;
 mod list;
 mod plan;
 pub(crate) mod row;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::OptionalExtension;
 use taskplane_model::filter::Pattern;
+use taskplane_store::backend::hashing::FastHash;
 use taskplane_store::backend::plan::{FilterTerms, MAX_TERMS, Terms, Wanted, engine_patterns};
 use taskplane_store::tasks::TaskQuery;
 
@@ -26,7 +27,7 @@ fn terms(view: &View<'_>, patterns: &[Pattern], stars: bool) -> Done<Terms> {
     if patterns.is_empty() {
         return Ok(Terms::Any);
     }
-    let mut numbers = HashSet::new();
+    let mut numbers = HashSet::<i64, FastHash>::default();
     let mut open = Vec::new();
     let mut find = view.db.prepare_cached("SELECT id FROM terms WHERE text = ?1")?;
     for pattern in patterns {

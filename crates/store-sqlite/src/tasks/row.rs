@@ -22,7 +22,7 @@ macro_rules! task_columns {
         "key, project, engine, state, name, queue, worker, task_id, record"
     };
 }
-pub(super) use {brief_columns, task_columns};
+pub(crate) use {brief_columns, task_columns};
 
 /// A row as it is stored.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct TaskRow {
 }
 
 /// Reads what `brief_columns!` names.
-pub(super) fn read_brief(row: &Row<'_>) -> rusqlite::Result<Brief> {
+pub(crate) fn read_brief(row: &Row<'_>) -> rusqlite::Result<Brief> {
     Ok(Brief {
         key: row.get(0)?,
         project: row.get(1)?,

@@ -7,6 +7,7 @@ use crate::StoreError;
 
 pub mod access;
 pub mod agent_notes;
+pub mod census;
 pub mod changes;
 pub mod codec;
 pub mod hashing;

@@ -11,6 +11,11 @@ pub fn below(page: &Page) -> i64 {
     page.cursor.as_ref().map_or(i64::MAX, |cursor| cursor.parse().unwrap_or(0))
 }
 
+/// In a list that is ordered the other way, the page lies above this number.
+pub fn above(page: &Page) -> i64 {
+    page.cursor.as_ref().map_or(i64::MIN, |cursor| cursor.parse().unwrap_or(i64::MAX))
+}
+
 /// How many rows to fetch: one more than asked for tells whether there is a next page.
 pub fn fetch(page: &Page) -> i64 {
     limit(page) as i64 + 1

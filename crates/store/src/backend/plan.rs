@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use taskplane_model::TaskState;
 use taskplane_model::filter::{Pattern, TaskFilter};
 
+use super::census::Kind;
+use super::hashing::FastHash;
 use super::ids;
 use super::search::Clause;
 use super::search::terms::Column;
@@ -67,7 +69,7 @@ pub enum Terms {
     /// Whatever there is.
     Any,
     /// These.
-    These(HashSet<i64>),
+    These(HashSet<i64, FastHash>),
     /// Too many to tell; the record decides.
     Unclear,
 }
@@ -153,6 +155,19 @@ impl<'q> Wanted<'q> {
         self.filter.needs_record()
             || !self.filter.ids.is_empty()
             || self.terms.all().into_iter().any(|terms| matches!(terms, Terms::Unclear))
+    }
+
+    /// True when tasks of a kind are wanted, as far as that decides.
+    pub fn admits_kind(&self, kind: &Kind) -> bool {
+        kind.project == self.project
+            && self.terms.names.admit(kind.name)
+            && self.terms.queues.admit(kind.queue)
+            && self.terms.engines.admit(kind.engine)
+    }
+
+    /// True when tasks with a worker are wanted, as far as that decides.
+    pub fn admits_worker(&self, worker: i64) -> bool {
+        self.terms.workers.admit(worker)
     }
 
     /// True when the columns do not speak against a row.

@@ -16,12 +16,14 @@ impl Tally {
 
     /// Counts one more.
     pub fn add(&mut self, state: u8) {
+        self.add_many(state, 1);
+    }
+
+    /// Counts so many more.
+    pub fn add_many(&mut self, state: u8, count: u64) {
         if let Some(entry) = self.entry(state) {
-            if entry.1 < COUNT_BOUND {
-                entry.1 += 1;
-            } else {
-                entry.2 = true;
-            }
+            let count = entry.1.saturating_add(count);
+            (entry.1, entry.2) = (count.min(COUNT_BOUND), entry.2 || count > COUNT_BOUND);
         }
     }
 

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use crate::Store;
 
 pub mod access;
+pub mod bulk;
 pub mod commands;
+pub mod counting;
 pub mod filters;
 pub mod fleet;
 pub mod folding;
@@ -19,6 +21,7 @@ pub mod lists;
 pub mod persistence;
 pub mod retention;
 mod samples;
+pub mod schedule_runs;
 pub mod search;
 pub mod statistics;
 pub mod texts;
@@ -59,11 +62,17 @@ macro_rules! conformance_tests {
             texts { every_text_comes_back_as_it_was, names_are_sorted_by_their_bytes }
             search { a_word_is_found_before_and_after_indexing, a_late_exception_is_found, a_late_move_is_found,
                 a_late_task_is_found, filters_mean_the_same_with_the_index, indexers_take_turns }
+            counting { counts_are_exact_with_censuses }
             trees { a_workflow_is_found_from_each_of_its_tasks, trees_are_bounded, a_lone_task_is_its_own_tree }
             fleet { agents_show_their_latest_word, workers_and_queues_merge,
                 schedules_are_replaced_whole_or_changed_one_by_one, each_agent_tells_of_its_own_schedules }
+            schedule_runs { runs_are_kept_once_for_each_due_time, the_latest_runs_stay, what_is_forgotten_is_gone,
+                old_runs_are_dropped, each_scheduler_and_project_has_runs_of_its_own }
             commands { commands_begin_and_end_once, an_idempotency_key_is_used_once, retries_link_both_ways,
                 retried_tasks_that_are_not_known_are_entered, open_commands_are_abandoned, commands_come_in_pages }
+            bulk { jobs_are_recorded_once_and_listed, tasks_are_noted_before_a_job_begins,
+                tasks_are_claimed_and_settled_once, no_task_is_taken_twice, ends_of_retried_tasks_count_once,
+                what_a_cancelled_job_has_not_sent_is_free, old_jobs_are_dropped }
             access { there_is_a_default_project, agent_tokens_open_until_revoked, revoked_tokens_are_found_among_many,
                 api_keys_open_their_project,
                 signin_links_work_once, signin_links_and_sessions_expire, sessions_end, the_first_start_is_known,

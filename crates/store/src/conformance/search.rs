@@ -27,7 +27,7 @@ async fn found(store: &impl Store, project: u64, text: &str) -> Vec<String> {
 }
 
 /// Indexes everything, as if it were so many minutes later.
-async fn index(store: &impl SearchStore, minutes: i64) {
+pub(super) async fn index(store: &impl SearchStore, minutes: i64) {
     for _ in 0..MAX_STEPS {
         if !store.index_tasks(NOW.plus(minutes * MINUTE)).await.expect("a step") {
             return;

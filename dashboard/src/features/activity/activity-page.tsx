@@ -5,6 +5,7 @@ import { Button } from '../../components/ui/button'
 import { Empty, Loading, LoadFailed } from '../../components/ui/notice'
 import { PageTitle, Panel } from '../../components/ui/panel'
 import { useProject } from '../../lib/session'
+import { BulkJobs } from '../bulk/job-list'
 import { CommandList } from '../commands/command-list'
 import { StoragePanel } from '../storage/storage-panel'
 import { AuditList } from './audit-list'
@@ -13,6 +14,7 @@ export function ActivityPage(): ReactElement {
   return (
     <div className="flex flex-col gap-4 p-4">
       <PageTitle>Activity</PageTitle>
+      <BulkJobs />
       <div className="grid gap-4 xl:grid-cols-2">
         <Commands />
         <Audit />

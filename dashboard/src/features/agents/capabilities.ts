@@ -5,6 +5,9 @@ const words: Record<string, string> = {
   native_cancel: 'cancel tasks',
   bulk_retry: 'retry many at once',
   purge: 'purge queues',
+  preview_retry: 'say what a retry sends',
+  query_state: 'ask how tasks stand',
+  worker_control: 'order workers',
   chord_aware: 'follow workflows',
   schedule_crud: 'change schedules',
 }

@@ -29,7 +29,7 @@ function Followed({ id, initial, after }: { id: string; initial: Command; after:
       {data.status === 'succeeded' && fresh !== null && (
         <>
           {' '}
-          <Link to="/tasks/$engine/$taskId" params={{ engine: String(data.args.engine), taskId: fresh }} data-testid="new-task-link" className="font-mono underline">
+          <Link to="/tasks/$engine/$taskId" params={{ engine: engineOf(data), taskId: fresh }} data-testid="new-task-link" className="font-mono underline">
             {shortId(fresh)}
           </Link>
         </>
@@ -39,6 +39,9 @@ function Followed({ id, initial, after }: { id: string; initial: Command; after:
     </Outcome>
   )
 }
+
+/** A command about a schedule does not name the engine of its task. */
+const engineOf = ({ args }: Command): string => (typeof args.engine === 'string' ? args.engine : 'celery')
 
 function Outcome({ status, tone, children }: { status: string; tone: 'bad' | 'warn' | 'good' | 'plain'; children: ReactNode }) {
   return (

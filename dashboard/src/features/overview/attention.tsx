@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { CircleAlert, TriangleAlert } from 'lucide-react'
-import { agentsQuery, queuesQuery, workersQuery } from '../../api/queries'
+import { agentsQuery, queuesQuery, schedulersQuery, workersQuery } from '../../api/queries'
 import { Since } from '../../components/ui/time'
 import { useNow } from '../../lib/now'
 import { useProject } from '../../lib/session'
@@ -13,8 +13,9 @@ export function Attention() {
   const agents = useQuery(agentsQuery(project))
   const workers = useQuery(workersQuery(project))
   const queues = useQuery(queuesQuery(project))
+  const schedulers = useQuery(schedulersQuery(project))
   const now = useNow()
-  const problems = findProblems(agents.data?.items ?? [], workers.data?.items ?? [], queues.data?.items ?? [], now)
+  const problems = findProblems(agents.data?.items ?? [], workers.data?.items ?? [], queues.data?.items ?? [], schedulers.data?.items ?? [], now)
   if (problems.length === 0) return null
   return (
     <section aria-label="Needs attention" className="overflow-hidden rounded-lg border border-line bg-surface">

@@ -1,9 +1,9 @@
-import type { Agent, Queue, Worker } from '../../api/types'
+import type { Agent, Queue, Scheduler, Worker } from '../../api/types'
 import { number, plural } from '../../lib/format'
 import { coarse } from '../../lib/time'
 import { isUnconsumed } from '../queues/queue-health'
 
-type Kind = 'agent-offline' | 'unreached' | 'agent-problem' | 'lost' | 'quarantine' | 'unconsumed' | 'worker-offline' | 'silent'
+type Kind = 'agent-offline' | 'unreached' | 'agent-problem' | 'lost' | 'quarantine' | 'unconsumed' | 'worker-offline' | 'silent' | 'scheduler-silent' | 'missed' | 'overdue'
 
 export interface Problem {
   key: string
@@ -15,7 +15,7 @@ export interface Problem {
   cause: string
   /** Since when, if known. */
   since: string | null
-  to: '/agents' | '/queues' | '/workers'
+  to: '/agents' | '/queues' | '/workers' | '/schedules'
 }
 
 /** A worker that went away longer ago is history, not a problem of now. */
@@ -34,11 +34,14 @@ const TOGETHER: Record<Kind, (many: string) => string> = {
   unconsumed: (many) => `No worker consumes ${many} queues`,
   'worker-offline': (many) => `${many} workers are offline`,
   silent: (many) => `Nothing is heard from ${many} workers`,
+  'scheduler-silent': (many) => `${many} schedulers send nothing`,
+  missed: (many) => `Schedules of ${many} schedulers missed their last run`,
+  overdue: (many) => `Schedules of ${many} schedulers are overdue`,
 }
 
 /** Only what needs someone: each with its cause, since when, and where to go. */
-export function findProblems(agents: readonly Agent[], workers: readonly Worker[], queues: readonly Queue[], now: number): Problem[] {
-  const found = [...agents.flatMap(ofAgent), ...queues.flatMap(ofQueue), ...workers.flatMap((worker) => ofWorker(worker, now))]
+export function findProblems(agents: readonly Agent[], workers: readonly Worker[], queues: readonly Queue[], schedulers: readonly Scheduler[], now: number): Problem[] {
+  const found = [...agents.flatMap(ofAgent), ...queues.flatMap(ofQueue), ...schedulers.flatMap(ofScheduler), ...workers.flatMap((worker) => ofWorker(worker, now))]
   const kinds = [...new Set(found.map((problem) => problem.kind))]
   const told = kinds.flatMap((kind) => together(found.filter((problem) => problem.kind === kind)))
   return told.toSorted((one, other) => Number(one.tone === 'warn') - Number(other.tone === 'warn'))
@@ -113,4 +116,19 @@ function ofWorker(worker: Worker, now: number): Problem[] {
       to: '/workers',
     },
   ]
+}
+
+/** A scheduler that nobody watches is the trouble of its agent, which is told of by itself. */
+function ofScheduler({ name, silent, overdue, missed, last_seen_at, connected_agents }: Scheduler): Problem[] {
+  if (connected_agents.length === 0) return []
+  const problem = (kind: Kind, tone: Problem['tone'], title: string, cause: string, since: string | null = null): Problem => ({ key: `scheduler/${name}/${kind}`, kind, subject: name, tone, title, cause, since, to: '/schedules' })
+  const are = (count: number) => (count === 1 ? 'is' : 'are')
+  if (silent) {
+    const late = overdue + missed
+    return [problem('scheduler-silent', 'bad', `${name} sends nothing`, `${plural(late, 'schedule')} ${are(late)} overdue, and nothing else ran since. See that its process runs and reaches its broker.`, last_seen_at ?? null)]
+  }
+  const found: Problem[] = []
+  if (missed > 0) found.push(problem('missed', 'bad', `${plural(missed, 'schedule')} of ${name} missed ${missed === 1 ? 'its' : 'their'} last run`, 'There is no sign that they ran, though others did.'))
+  if (overdue > 0) found.push(problem('overdue', 'warn', `${plural(overdue, 'schedule')} of ${name} ${are(overdue)} overdue`, 'They should have run by now; there is no sign of it yet.'))
+  return found
 }

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { Command } from 'cmdk'
 import { useDeferredValue, useState } from 'react'
-import { agentsQuery, fetchTasks, queuesQuery, workersQuery } from '../../api/queries'
+import { agentsQuery, fetchTasks, queuesQuery, schedulesQuery, workersQuery } from '../../api/queries'
 import { Dialog } from '../../components/ui/dialog'
 import { StateBadge } from '../../components/ui/state-badge'
 import { quote, term } from '../../lib/filter'
@@ -31,6 +31,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   const queues = useQuery(queuesQuery(project))
   const workers = useQuery(workersQuery(project))
   const agents = useQuery(agentsQuery(project))
+  const schedules = useQuery(schedulesQuery(project))
   const go = (run: () => Promise<void>) => () => {
     onClose()
     void run()
@@ -87,6 +88,18 @@ export default function Palette({ onClose }: { onClose: () => void }) {
             {workers.data?.items.map(({ engine, name }) => (
               <Command.Item key={`${engine}/${name}`} value={`worker ${name}`} className={item} onSelect={search(term('worker', name))}>
                 {name}
+              </Command.Item>
+            ))}
+          </Command.Group>
+          <Command.Group heading="Schedules" className={group}>
+            {schedules.data?.items.map(({ scheduler, id: schedule, name }) => (
+              <Command.Item
+                key={`${scheduler}/${schedule}`}
+                value={`schedule ${name ?? ''} ${scheduler}/${schedule}`}
+                className={item}
+                onSelect={go(() => navigate({ to: '/schedules/$scheduler/$id', params: { scheduler, id: schedule } }))}
+              >
+                {name ?? schedule}
               </Command.Item>
             ))}
           </Command.Group>

@@ -4,16 +4,18 @@ import type { Task } from '../../api/types'
 import { Button } from '../../components/ui/button'
 import { Dialog, DialogActions } from '../../components/ui/dialog'
 import { hasRedaction, parseArguments } from './override'
+import { RetryPreviewView, useRetryPreview } from './retry-preview-view'
 
 interface Props {
   task: Task
   onClose: () => void
-  onConfirm: (override: RetryOverride) => void
+  /** Without an override, as it was. */
+  onConfirm: (override?: RetryOverride) => void
 }
 
 const initial = (value: unknown, fallback: string) => (value == null ? fallback : JSON.stringify(value, null, 2))
 
-/** Runs the task with arguments given by hand, where the original ones are gone or wrong. */
+/** Shows what a retry sends, and runs the task as it was or with arguments given by hand, where the original ones are gone or wrong. */
 export function RetryForm({ task, onClose, onConfirm }: Props) {
   const [args, setArgs] = useState(() => initial(task.args_redacted, '[]'))
   const [kwargs, setKwargs] = useState(() => initial(task.kwargs_redacted, '{}'))
@@ -21,8 +23,12 @@ export function RetryForm({ task, onClose, onConfirm }: Props) {
   const hidden = parsed.ok && hasRedaction([parsed.override.args, parsed.override.kwargs])
   const reason = !parsed.ok ? parsed.why : hidden ? 'Replace the hidden values first: a marker such as <email> would be sent as it stands.' : undefined
   const message = useId()
+  const { answer, waiting } = useRetryPreview(task)
+  const original = answer === null ? 'The agent has not said yet what would be sent.' : answer.can ? undefined : 'It cannot be retried as it was: see above.'
   return (
-    <Dialog title={`Run ${task.name ?? 'the task'} with these arguments`} wide onClose={onClose}>
+    <Dialog title={`Run ${task.name ?? 'the task'} again`} wide onClose={onClose}>
+      <RetryPreviewView answer={answer} waiting={waiting} />
+      <h3 className="text-sm font-semibold">With other arguments</h3>
       <p className="mb-3 text-sm text-muted">It runs as a new task. Values shown in angle brackets were hidden before they left their host; the brain does not have them.</p>
       <Editor label="Arguments (a JSON array)" value={args} onChange={setArgs} describedBy={message} />
       <Editor label="Keyword arguments (a JSON object)" value={kwargs} onChange={setKwargs} describedBy={message} />
@@ -31,6 +37,9 @@ export function RetryForm({ task, onClose, onConfirm }: Props) {
       </p>
       <DialogActions>
         <Button onClick={onClose}>Leave it</Button>
+        <Button reason={original} onClick={() => onConfirm()}>
+          Retry as it was
+        </Button>
         <Button look="primary" reason={reason} onClick={() => parsed.ok && onConfirm(parsed.override)}>
           Run 1 task
         </Button>

@@ -5,8 +5,18 @@ import { Empty } from '../../components/ui/notice'
 import { Panel } from '../../components/ui/panel'
 import { QueryView } from '../../components/ui/query-view'
 import { Clock } from '../../components/ui/time'
+import { isRecord } from '../../lib/format'
 import { between, duration } from '../../lib/time'
 import { useProject } from '../../lib/session'
+
+const ways: Record<string, string> = {
+  result_channel: ' · known from its result alone',
+  result_backend: ' · found in the result backend',
+  inspection: ' · told by its worker when it was asked',
+}
+
+/** How it is known, when no event of the engine's own told it. */
+const knownBy = (event: unknown): string => (isRecord(event) && typeof event.known_by === 'string' ? (ways[event.known_by] ?? ` · known by ${event.known_by}`) : '')
 
 /** The events as they arrived, after redaction: the evidence behind everything else on this page. */
 export function TaskEvents({ engine, taskId }: { engine: string; taskId: string }) {
@@ -27,6 +37,7 @@ export function TaskEvents({ engine, taskId }: { engine: string; taskId: string 
                       <span className="text-muted">
                         <Clock at={event.ts} /> · from {event.agent} ·{' '}
                         {event.ts_replaced ? 'it told no credible time: this is when it arrived' : `arrived ${duration(between(event.ts, event.received_at) ?? 0)} later`}
+                        {knownBy(event.event)}
                       </span>
                     </summary>
                     <div className="mt-1 rounded-md bg-raised p-2">

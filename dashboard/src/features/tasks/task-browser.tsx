@@ -1,12 +1,16 @@
 import { useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import clsx from 'clsx'
-import { useCallback, useEffect, useState } from 'react'
+import { lazy, Suspense, useCallback, useEffect, useState } from 'react'
 import { ApiError } from '../../api/client'
 import { taskCountsQuery } from '../../api/queries'
 import type { TaskFilter } from '../../api/types'
 import { Loading, LoadFailed } from '../../components/ui/notice'
-import { useProject } from '../../lib/session'
+import { Button } from '../../components/ui/button'
+import { statesOf } from '../../lib/filter'
+import { count } from '../../lib/format'
+import { useOperatorReason, useProject } from '../../lib/session'
+import { endedBadly } from '../../lib/states'
 import type { TasksSearch } from '../../routes/search'
 import { BulkOutcome } from './bulk-outcome'
 import { ConfirmBulk } from './confirm-bulk'
@@ -21,11 +25,15 @@ import { useSelection } from './use-selection'
 import { useTaskList } from './use-task-list'
 import { WindowSelect } from './window-select'
 
+const RetryMatching = lazy(async () => ({ default: (await import('../bulk/retry-matching')).RetryMatching }))
+
 export function TaskBrowser({ filter, openKey }: { filter: TaskFilter; openKey: string | undefined }) {
   const project = useProject()
   const navigate = useNavigate({ from: '/tasks' })
   const [reading, setReading] = useState(false)
   const [selecting, setSelecting] = useState(false)
+  const [retryingAll, setRetryingAll] = useState(false)
+  const operatorReason = useOperatorReason()
   const { query, tasks, waiting, fresh, showWaiting } = useTaskList(project, filter, reading || selecting)
   // A count follows its list: the same filter, but over every state.
   const counts = useQuery(taskCountsQuery(project, { ...filter, state: undefined }))
@@ -46,6 +54,9 @@ export function TaskBrowser({ filter, openKey }: { filter: TaskFilter; openKey: 
   )
   const search = useCallback((q: string) => change({ q: q || undefined }), [change])
   const refused = query.error instanceof ApiError && query.error.status === 400 ? query.error : null
+  const chosen = statesOf(filter.state)
+  const amounts = chosen.every(endedBadly) ? chosen.map((state) => counts.data?.counts[state] ?? { count: 0, more: false }) : []
+  const matching = { count: amounts.reduce((sum, amount) => sum + amount.count, 0), more: amounts.some((amount) => amount.more) }
   const { fetchNextPage } = query
   const loadMore = useCallback(() => void fetchNextPage(), [fetchNextPage])
 
@@ -60,6 +71,11 @@ export function TaskBrowser({ filter, openKey }: { filter: TaskFilter; openKey: 
           ) : (
             <>
               <SearchBox value={filter.q ?? ''} onChange={search} problem={refused?.message} />
+              {matching.count > 0 && (
+                <Button reason={operatorReason} onClick={() => setRetryingAll(true)}>
+                  Retry all {count(matching)}
+                </Button>
+              )}
               <WindowSelect since={filter.since} until={filter.until} onChange={(since) => change({ since, until: undefined })} />
             </>
           )}
@@ -95,6 +111,11 @@ export function TaskBrowser({ filter, openKey }: { filter: TaskFilter; openKey: 
           />
         )}
       </div>
+      {retryingAll && (
+        <Suspense>
+          <RetryMatching filter={filter} onClose={() => setRetryingAll(false)} />
+        </Suspense>
+      )}
       {keys.retrying && (
         <ConfirmBulk
           action="retry"

@@ -1,13 +1,16 @@
 import { Link } from '@tanstack/react-router'
 import { TriangleAlert } from 'lucide-react'
-import type { Worker } from '../../api/types'
+import type { Agent, Worker } from '../../api/types'
 import { linkClass, Unknown } from '../../components/ui/amount'
+import { Button } from '../../components/ui/button'
 import { Findable } from '../../components/ui/findable'
 import { Empty } from '../../components/ui/notice'
 import { Table, type Column } from '../../components/ui/table'
 import { Ago } from '../../components/ui/time'
 import { term } from '../../lib/filter'
 import { number, numberOrDash } from '../../lib/format'
+import { useOperatorReason } from '../../lib/session'
+import { whyNoOrders } from './worker-order'
 
 const states = {
   online: { mark: '●', word: 'Online', colour: 'text-good', why: 'It sends heartbeats' },
@@ -87,7 +90,8 @@ const columns: readonly Column<Worker>[] = [
   { head: 'Heard', hint: 'When something was last heard from it', right: true, cell: (worker) => <Ago at={worker.last_seen_at} /> },
 ]
 
-export function WorkerTable({ workers }: { workers: readonly Worker[] }) {
+export function WorkerTable({ workers, agents, onOrder }: { workers: readonly Worker[]; agents?: readonly Agent[] | undefined; onOrder?: (worker: Worker) => void }) {
+  const viewer = useOperatorReason()
   if (workers.length === 0) {
     return (
       <Empty title="No worker is known to be alive">
@@ -99,10 +103,20 @@ export function WorkerTable({ workers }: { workers: readonly Worker[] }) {
       </Empty>
     )
   }
+  const orders: Column<Worker> = {
+    head: 'Orders',
+    unnamed: true,
+    right: true,
+    cell: (worker) => (
+      <Button reason={viewer ?? whyNoOrders(worker, agents)} aria-label={`Order to ${worker.name}`} onClick={() => onOrder?.(worker)}>
+        Order…
+      </Button>
+    ),
+  }
   const sorted = workers.toSorted((one, other) => one.name.localeCompare(other.name))
   return (
     <Findable items={sorted} noun="worker" text={(worker) => [worker.name, ...worker.queues].join(' ')}>
-      {(shown) => <Table label="Workers" columns={columns} rows={shown} rowKey={(worker) => `${worker.engine}/${worker.name}`} />}
+      {(shown) => <Table label="Workers" columns={onOrder ? [...columns, orders] : columns} rows={shown} rowKey={(worker) => `${worker.engine}/${worker.name}`} />}
     </Findable>
   )
 }

@@ -1,14 +1,19 @@
-import type { ReactElement } from 'react'
+import { useState, type ReactElement } from 'react'
 import { useQuery } from '@tanstack/react-query'
-import { workersQuery } from '../../api/queries'
+import { agentsQuery, workersQuery } from '../../api/queries'
+import type { Worker } from '../../api/types'
 import { PageTitle, Panel } from '../../components/ui/panel'
 import { QueryView } from '../../components/ui/query-view'
 import { plural } from '../../lib/format'
 import { useProject } from '../../lib/session'
+import { WorkerDialog } from './worker-dialog'
 import { WorkerTable } from './worker-table'
 
 export function WorkersPage(): ReactElement {
-  const query = useQuery(workersQuery(useProject()))
+  const project = useProject()
+  const query = useQuery(workersQuery(project))
+  const agents = useQuery(agentsQuery(project))
+  const [ordering, setOrdering] = useState<Worker | null>(null)
   return (
     <div className="flex flex-col gap-4 p-4">
       <PageTitle>Workers</PageTitle>
@@ -19,7 +24,7 @@ export function WorkersPage(): ReactElement {
           return (
             <>
               <Panel title="Alive" aside={`${plural(alive.length, 'worker')}`} flush>
-                <WorkerTable workers={alive} />
+                <WorkerTable workers={alive} agents={agents.data?.items} onOrder={setOrdering} />
               </Panel>
               {gone.length > 0 && (
                 <details open={alive.length === 0}>
@@ -33,6 +38,7 @@ export function WorkersPage(): ReactElement {
           )
         }}
       </QueryView>
+      {ordering && <WorkerDialog worker={ordering} onClose={() => setOrdering(null)} />}
     </div>
   )
 }

@@ -46,7 +46,8 @@ fn ends() -> Ends {
     let redactor = Arc::new(Redactor::new(&Default::default()).expect("built-in rules"));
     let health = HealthBoard::new(["celery"].into_iter(), Arc::clone(&redactor));
     health.note("celery", &Health::Ok);
-    let (dispatcher, answers) = Dispatcher::new(Arc::new([]), redactor);
+    let (dispatcher, answers) = Dispatcher::new(Arc::new([]), Arc::clone(&redactor));
+    let schedules = ScheduleBoard::new(Arc::new([]), redactor);
     let spool = Spool::new(Buffer::open(dir.path(), BufferOptions::default()).expect("opens"));
     let hello = Hello { protocol: "v1".into(), agent_name: "a".into(), ..Hello::default() };
     let courier = Courier {
@@ -58,6 +59,7 @@ fn ends() -> Ends {
         oversize: Oversize::default(),
         is_live: watch::Sender::new(false),
         is_leftover: false,
+        schedules,
     };
     let (to_brain, sent) = mpsc::unbounded_channel();
     let (brain, from_brain) = mpsc::unbounded_channel();
@@ -109,4 +111,26 @@ async fn a_heartbeat_says_what_is_wrong_with_the_disk_and_nothing_of_a_buffer_th
     let said = heartbeat["adapters"]["buffer"].as_str().expect("a sentence");
     assert!(said.starts_with("the buffer cannot be written: events are dropped until it can"), "{said}");
     assert_eq!(heartbeat["buffer"], Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn schedules_are_told_once_the_brain_has_welcomed_us_and_when_they_change() {
+    let Ends { mut pipe, mut sent, brain, mut courier, _dir } = ends();
+    let board = courier.schedules.clone();
+    board.list("celery-beat", &[Default::default()]);
+    tokio::spawn(async move { undisturbed(&mut pipe, &mut courier).await });
+    assert_eq!(parsed(sent.recv().await)["type"], "hello");
+    assert!(sent.try_recv().is_err(), "nothing is told before the welcome");
+    brain.send(Incoming::Text(r#"{"type":"ack","seq":0}"#.into())).expect("sends");
+    let mut next = async || loop {
+        let frame = parsed(sent.recv().await);
+        if frame["type"] == "schedule_sync" {
+            return frame;
+        }
+    };
+    let first = next().await;
+    assert_eq!((&first["full"], &first["scheduler"]), (&json!(true), &json!("celery-beat")));
+    board.list("celery-beat", &[]);
+    let second = next().await;
+    assert_eq!((&second["full"], &second["removed"]), (&json!(false), &json!([""])));
 }

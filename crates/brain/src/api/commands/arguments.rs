@@ -12,12 +12,17 @@ use taskplane_protocol::limits::{MAX_BULK_TASKS, MAX_NAME_BYTES, MAX_TASK_ID_BYT
 use crate::api::Problem;
 use crate::api::types::NewCommand;
 
+mod schedules;
+mod workers;
+
 type Check = fn(&Value) -> Result<(), String>;
 
 /// An argument: its name, whether it must be there, and what it must be.
 struct Argument(&'static str, bool, Check);
 
 const ENGINE: Argument = Argument("engine", true, name);
+const SCHEDULER: Argument = Argument("scheduler", true, name);
+const SCHEDULE_ID: Argument = Argument("id", true, name);
 const TASK_ID: Argument = Argument("task_id", true, task_id);
 
 /// Checks that a command exists and that its arguments are as it needs them.
@@ -28,12 +33,30 @@ pub(super) fn check(new: &NewCommand) -> Result<(), Problem> {
             &[ENGINE, TASK_ID, Argument("terminate", false, boolean), Argument("signal", false, signal)]
         }
         commands::BULK_RETRY => &[ENGINE, Argument("task_ids", true, task_ids)],
+        commands::PREVIEW_RETRY => {
+            &[ENGINE, Argument("task_ids", true, task_ids), Argument("override", false, overrides)]
+        }
+        commands::QUERY_STATE => &[ENGINE, Argument("task_ids", true, task_ids)],
+        commands::WORKER_CONTROL => &[
+            ENGINE,
+            Argument("action", true, workers::action),
+            Argument("worker", false, name),
+            Argument("workers", false, workers::names),
+            Argument("n", false, workers::step),
+            Argument("task_name", false, name),
+            Argument("rate", false, name),
+            Argument("queue", false, name),
+        ],
         commands::PURGE_QUEUE => &[ENGINE, Argument("queue", true, name)],
+        commands::SCHEDULE_CREATE => &[SCHEDULER, Argument("schedule", true, schedules::whole)],
+        commands::SCHEDULE_UPDATE => &[SCHEDULER, SCHEDULE_ID, Argument("schedule", true, schedules::part)],
+        commands::SCHEDULE_PAUSE => &[SCHEDULER, SCHEDULE_ID, Argument("paused", false, boolean)],
+        commands::SCHEDULE_DELETE | commands::SCHEDULE_RUN_NOW => &[SCHEDULER, SCHEDULE_ID],
         commands::RESTART_AGENT => &[],
         other => {
             let detail = format!(
-                "There is no command \"{other}\"; the commands are retry_task, cancel_task, bulk_retry, purge_queue and \
-                 restart_agent."
+                "There is no command \"{other}\"; the commands are retry_task, cancel_task, bulk_retry, preview_retry, query_state, \
+                 worker_control, purge_queue, schedule_create, schedule_update, schedule_delete, schedule_pause, schedule_run_now and restart_agent."
             );
             return Err(Problem::new(StatusCode::BAD_REQUEST, "unknown_command", detail));
         }
@@ -135,7 +158,13 @@ mod tests {
         let kill = json!({"engine": "celery", "task_id": "t", "terminate": true, "signal": "SIGKILL"});
         assert!(checked("cancel_task", kill, None));
         assert!(checked("bulk_retry", json!({"engine": "celery", "task_ids": vec!["t"; 1_000]}), None));
+        assert!(checked("query_state", json!({"engine": "celery", "task_ids": ["t"]}), None));
+        assert!(checked("worker_control", json!({"engine": "celery", "action": "ping"}), None));
+        let grow = json!({"engine": "celery", "action": "pool_grow", "workers": ["w1@h"], "n": 2});
+        assert!(checked("worker_control", grow, None));
         assert!(checked("purge_queue", json!({"engine": "celery", "queue": "emails"}), None));
+        assert!(checked("schedule_pause", json!({"scheduler": "celery-beat", "id": "1", "paused": false}), None));
+        assert!(checked("schedule_run_now", json!({"scheduler": "celery-beat", "id": "1"}), None));
         assert!(checked("restart_agent", json!({}), Some("web")));
     }
 
@@ -159,7 +188,15 @@ mod tests {
             ("bulk_retry", json!({"engine": "celery", "task_ids": vec!["t"; 1_001]})),
             ("bulk_retry", json!({"engine": "celery", "task_ids": []})),
             ("bulk_retry", json!({"engine": "celery", "task_ids": [1]})),
+            ("worker_control", json!({"engine": "celery", "action": "dance"})),
+            ("worker_control", json!({"engine": "celery", "action": "shutdown", "workers": []})),
+            ("worker_control", json!({"engine": "celery", "action": "shutdown", "wokers": ["w1@h"]})),
+            ("worker_control", json!({"engine": "celery", "action": "pool_grow", "worker": "w1@h", "n": 0})),
             ("purge_queue", json!({"engine": "celery"})),
+            ("schedule_pause", json!({"scheduler": "celery-beat"})),
+            ("schedule_pause", json!({"scheduler": "celery-beat", "id": "1", "paused": "yes"})),
+            ("schedule_run_now", json!({"scheduler": "", "id": "1"})),
+            ("schedule_delete", json!({"scheduler": "celery-beat", "id": 1})),
             ("restart_agent", json!({})),
             ("drop_database", json!({})),
         ];

@@ -26,7 +26,15 @@ const MAX_KEY_BYTES: usize = 200;
 /// | `retry_task` | `engine`, `task_id`, `override`? (`args`, `kwargs`, `queue`, `eta`) | `new_task_id` |
 /// | `cancel_task` | `engine`, `task_id`, `terminate`?, `signal`? | `state` |
 /// | `bulk_retry` | `engine`, `task_ids` (1 to 1,000) | `retried`, `failed` |
+/// | `preview_retry` | `engine`, `task_ids` (1 to 1,000), `override`? | `previews`, `failed`; publishes nothing |
+/// | `query_state` | `engine`, `task_ids` (1 to 1,000) | by task id: `state`, `known_by`?, `evidence`, and what was found |
+/// | `worker_control` | `engine`, `action`, `worker`? or `workers`?, and by action `n`, `task_name` and `rate`, or `queue` | `replies`, `silent` |
 /// | `purge_queue` | `engine`, `queue` | `purged` |
+/// | `schedule_create` | `scheduler`, `schedule` (`name`, `task`, `kind`, `expression`, and more) | `schedule` |
+/// | `schedule_update` | `scheduler`, `id`, `schedule` (what changes) | `schedule` |
+/// | `schedule_delete` | `scheduler`, `id` | |
+/// | `schedule_pause` | `scheduler`, `id`, `paused`? (false resumes) | `schedule` |
+/// | `schedule_run_now` | `scheduler`, `id` | |
 /// | `restart_agent` | none; needs `agent` | |
 #[utoipa::path(
     post,

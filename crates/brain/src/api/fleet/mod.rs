@@ -1,7 +1,6 @@
-//! Agents, and the workers, queues and schedules that they tell of.
+//! Agents, and the workers and queues that they tell of.
 
 pub(super) mod agents;
 pub(super) mod quarantine;
 pub(super) mod queues;
-pub(super) mod schedules;
 pub(super) mod workers;

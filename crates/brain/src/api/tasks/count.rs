@@ -14,8 +14,9 @@ use crate::clock;
 
 /// Tasks by state
 ///
-/// Exact up to 10,000 per state. Beyond, and where counting stopped after a few hundredths of a second because many tasks would have to
-/// be read, `more` is true and the number is the least that it can be.
+/// Exact up to 10,000 per state; beyond, `more` is true. So it is for states, task types, queues, workers, times, and all of them
+/// together. Words and arguments are looked for in the tasks themselves: where that takes more than a few hundredths of a second,
+/// counting stops, `more` is true, and the number is the least that it can be.
 #[utoipa::path(
     get,
     path = "/api/v1/projects/{project}/task-counts",

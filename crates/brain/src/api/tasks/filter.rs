@@ -5,6 +5,8 @@ use taskplane_model::Timestamp;
 use taskplane_model::filter::{FilterError, TaskFilter};
 use utoipa::IntoParams;
 
+use crate::api::types::BulkFilter;
+
 /// Which tasks. All parameters must be met; each also exists as a word of the filter language.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -31,7 +33,7 @@ pub(in crate::api) struct FilterParams {
 
 impl FilterParams {
     /// The filter that they mean. An empty parameter is as good as none.
-    pub(super) fn filter(&self, now: Timestamp) -> Result<TaskFilter, FilterError> {
+    pub(in crate::api) fn filter(&self, now: Timestamp) -> Result<TaskFilter, FilterError> {
         let mut filter = TaskFilter::parse(self.q.as_deref().unwrap_or_default(), now)?;
         let terms = [
             ("state", &self.state),
@@ -47,5 +49,12 @@ impl FilterParams {
             }
         }
         Ok(filter)
+    }
+}
+
+impl From<BulkFilter> for FilterParams {
+    fn from(filter: BulkFilter) -> Self {
+        let BulkFilter { q, state, name, queue, worker, since, until } = filter;
+        Self { q, state, name, queue, worker, since, until }
     }
 }

@@ -8,6 +8,8 @@ pub(super) mod list;
 mod raw_events;
 pub(super) mod tree;
 
+pub(super) use filter::FilterParams;
+
 /// The task that a path names.
 #[derive(serde::Deserialize)]
 pub(super) struct TaskPath {

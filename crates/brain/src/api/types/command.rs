@@ -94,14 +94,15 @@ page!(CommandPage, Command, "A page of commands, newest first.");
 /// A command to give.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 pub struct NewCommand {
-    /// What to do: `retry_task`, `cancel_task`, `bulk_retry`, `purge_queue` or `restart_agent`.
+    /// What to do: `retry_task`, `cancel_task`, `bulk_retry`, `preview_retry`, `purge_queue`, `schedule_create`, `schedule_update`,
+    /// `schedule_delete`, `schedule_pause`, `schedule_run_now` or `restart_agent`.
     #[schema(example = "retry_task")]
     pub cmd: String,
     /// With what; depends on `cmd`.
     #[serde(default)]
     #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub args: Map<String, Value>,
-    /// The agent that it must go to; normally one that knows the task or queue is chosen.
+    /// The agent that it must go to; normally one that knows the task, queue or schedule is chosen.
     pub agent: Option<String>,
     /// Of several requests with one key, only the first gives a command; the others answer with it.
     pub idempotency_key: Option<String>,

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod agent;
 pub mod audit;
+pub mod bulk;
 pub mod command;
 pub mod quarantined_event;
 pub mod queue;
@@ -17,10 +18,18 @@ pub mod worker;
 pub use access::{AgentToken, AgentTokenPage, CreatedAgentToken, NewAgentToken, Role, Session};
 pub use agent::{Agent, AgentBuffer, AgentPage, AgentState};
 pub use audit::{AuditEntry, AuditEntryPage};
+pub use bulk::{
+    BulkDryRun, BulkFilter, BulkItem, BulkItemPage, BulkJob, BulkJobPage, BulkPreview, BulkReason, BulkShare,
+    BulkSource, NewBulkJob, explain,
+};
 pub use command::{Command, CommandPage, CommandStatus, NewCommand};
 pub use quarantined_event::{QuarantinedEvent, QuarantinedEventPage};
 pub use queue::{Queue, QueuePage};
-pub use schedule::{Schedule, SchedulePage};
+pub(crate) use schedule::Known;
+pub use schedule::{
+    NewSchedulePreview, RunEvidence, RunState, Schedule, SchedulePage, SchedulePreview, ScheduleProblem,
+    ScheduleProblemKind, ScheduleRun, Scheduler, SchedulerPage,
+};
 pub use stats::{StatsPoint, StatsPointPage, TaskType, TaskTypePage};
 pub use storage::{KeptFor, KeptKind, Storage};
 pub use task::{Count, EdgeKind, Progress, Task, TaskCounts, TaskPage, TaskState, TaskTree, TreeEdge};

@@ -3,6 +3,7 @@
 mod cancel;
 mod list;
 mod retry;
+mod retry_matching;
 mod show;
 
 use anyhow::Result;
@@ -15,7 +16,10 @@ pub(crate) async fn run(command: TasksCommand) -> Result<()> {
     match command.verb {
         TasksVerb::List(options) => list::run(&api, &options, json).await,
         TasksVerb::Show(options) => show::run(&api, &options, json).await,
-        TasksVerb::Retry(options) => retry::run(&api, options, json).await,
+        TasksVerb::Retry(options) => match options.matching.filter.clone() {
+            Some(filter) => retry_matching::run(&api, &filter, &options.matching, json).await,
+            None => retry::run(&api, options, json).await,
+        },
         TasksVerb::Cancel(options) => cancel::run(&api, &options, json).await,
     }
 }

@@ -88,11 +88,13 @@ fn remark(command: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments::RetryMatchingOptions;
 
     fn options(ids: &[&str], queue: Option<&str>) -> RetryOptions {
         RetryOptions {
             ids: ids.iter().map(|&id| id.to_owned()).collect(),
             engine: "celery".into(),
+            matching: RetryMatchingOptions::default(),
             args: None,
             kwargs: None,
             queue: queue.map(str::to_owned),

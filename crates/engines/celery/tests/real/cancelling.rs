@@ -11,38 +11,12 @@ fn cancel(id: &str, terminate: bool) -> CancelRequest {
 }
 
 #[tokio::test]
-async fn a_running_task_is_terminated() {
-    let redis = Redis::start().await;
-    let _worker = Worker::default().start(&redis);
-    let agent = Agent::start(&redis).await;
-    agent.knows("w1@test").await;
-    let mut publisher = Publisher::start(&redis, 0, &[]);
-    let slow = publisher.task("floor.slow", json!([60]));
-    agent.saw(&slow, TaskEventKind::Started).await;
-    let waiting = publisher.task("floor.echo", json!([]));
-
-    let flagged = agent.engine.cancel_task(&cancel(&waiting, false)).await.expect("flagged");
-    assert_eq!(flagged.state, "revoked");
-    let killed = agent.engine.cancel_task(&cancel(&slow, true)).await.expect("killed");
-    assert_eq!(killed.message.as_deref(), Some("terminated on w1@test with SIGKILL"));
-    let revoked = agent.saw(&slow, TaskEventKind::Revoked).await;
-    assert_eq!((revoked.terminated, revoked.signal.as_deref()), (Some(true), Some("SIGKILL")));
-
-    let dropped = agent.saw(&waiting, TaskEventKind::Revoked).await;
-    assert_ne!(dropped.terminated, Some(true));
-    let after = publisher.task("floor.echo", json!(["after"]));
-    agent.saw(&after, TaskEventKind::Succeeded).await;
-    let ends = agent.task(&waiting).into_iter().filter(|t| t.kind.ends_attempt()).count();
-    assert_eq!(ends, 1, "told once, though Celery writes the result twice");
-}
-
-#[tokio::test]
 async fn a_task_in_a_thread_runs_on_and_the_answer_says_so() {
     let redis = Redis::start().await;
     let _worker = Worker { args: &["--pool", "threads", "--concurrency", "1"], ..Worker::default() }.start(&redis);
     let agent = Agent::start(&redis).await;
     agent.knows("w1@test").await;
-    let mut publisher = Publisher::start(&redis, 0, &[]);
+    let mut publisher = Publisher::start(&redis, &[]);
     let slow = publisher.task("floor.slow", json!([3]));
     agent.saw(&slow, TaskEventKind::Started).await;
     let error = agent.engine.cancel_task(&cancel(&slow, true)).await.expect_err("cannot be killed");
@@ -57,7 +31,7 @@ async fn without_workers_or_with_a_bad_signal_nothing_is_cancelled() {
     let agent = Agent::start(&redis).await;
     let error = agent.engine.cancel_task(&cancel("some-id", false)).await.expect_err("no such task");
     assert_eq!(error.code(), "not_found");
-    let mut publisher = Publisher::start(&redis, 0, &[]);
+    let mut publisher = Publisher::start(&redis, &[]);
     let waiting = publisher.task("floor.slow", json!([3]));
     let error = agent.engine.cancel_task(&cancel(&waiting, false)).await.expect_err("nobody there");
     assert!(matches!(&error, CommandError::Engine(why) if why.contains("no worker is running")), "{error}");
@@ -72,7 +46,7 @@ async fn without_workers_or_with_a_bad_signal_nothing_is_cancelled() {
 async fn purging_counts_every_priority() {
     let redis = Redis::start().await;
     let agent = Agent::start(&redis).await;
-    let mut publisher = Publisher::start(&redis, 0, &[]);
+    let mut publisher = Publisher::start(&redis, &[]);
     for priority in [0, 0, 4, 9] {
         publisher.send(json!({"task": "floor.echo", "options": {"priority": priority}}));
     }

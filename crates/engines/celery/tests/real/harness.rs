@@ -1,4 +1,4 @@
-//! Real Redis, real Celery workers, and an engine that observes them. Everything waits on conditions with deadlines.
+//! Real brokers, real Celery workers, and an engine that observes them. Everything waits on conditions with deadlines.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -15,7 +15,8 @@ use taskplane_agent::engine::{
     Engine as _, Health, Observation, Observer, QueueObservation, Subject, TaskObservation, WorkerObservation,
 };
 use taskplane_engine_celery::{CeleryConfig, CeleryEngine, Timings};
-use taskplane_model::TaskEventKind;
+use taskplane_model::{TaskEventKind, Timestamp};
+use taskplane_testkit::RabbitMqServer;
 use tempfile::TempDir;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,94 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A broker with all that Celery needs beside it.
+pub(crate) trait Place {
+    /// The application's `broker_url`.
+    fn broker_url(&self) -> String;
+    /// The application's `result_backend`.
+    fn results_url(&self) -> String;
+    /// Where logs go.
+    fn dir(&self) -> &Path;
+    /// An urgent priority, and one that can wait.
+    fn priorities(&self) -> (u8, u8);
+    /// Its port.
+    fn port(&self) -> u16;
+}
+
+/// A virtual host of our own. Results go back to the caller, where nobody else can read them.
+pub(crate) struct Rabbit {
+    pub(crate) server: Arc<RabbitMqServer>,
+    pub(crate) vhost: String,
+    dir: TempDir,
+}
+
+impl Rabbit {
+    /// On the server that the tests of this process share.
+    pub(crate) async fn start() -> Self {
+        Self::on(blocking(|| RabbitMqServer::shared().expect("RabbitMQ")).await).await
+    }
+
+    /// On a server that may be killed.
+    pub(crate) async fn alone() -> Self {
+        Self::on(blocking(|| Arc::new(RabbitMqServer::start(None).expect("RabbitMQ"))).await).await
+    }
+
+    pub(crate) async fn on(server: Arc<RabbitMqServer>) -> Self {
+        let maker = Arc::clone(&server);
+        let vhost = blocking(move || maker.add_vhost().expect("a virtual host")).await;
+        Self { server, vhost, dir: tempfile::tempdir().expect("a directory") }
+    }
+}
+
+impl Place for Rabbit {
+    fn broker_url(&self) -> String {
+        self.server.url(&self.vhost)
+    }
+
+    fn results_url(&self) -> String {
+        "rpc://".to_owned()
+    }
+
+    fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn priorities(&self) -> (u8, u8) {
+        (9, 0)
+    }
+
+    fn port(&self) -> u16 {
+        self.server.port()
+    }
+}
+
+impl Place for Redis {
+    fn broker_url(&self) -> String {
+        self.url(0)
+    }
+
+    fn results_url(&self) -> String {
+        self.url(0)
+    }
+
+    fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn priorities(&self) -> (u8, u8) {
+        (0, 9)
+    }
+
+    fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// Waits for something slow on a thread where that harms nobody.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("no panic")
 }
 
 /// A Redis server of our own, in a directory of its own.
@@ -119,10 +208,14 @@ fn python() -> PathBuf {
     python
 }
 
-fn celery(url: &str, env: &[(&str, &str)]) -> Command {
+fn celery(place: &impl Place, env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(python());
     command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real"));
-    command.env("TEST_BROKER_URL", url).env("PYTHONDONTWRITEBYTECODE", "1").env("C_FORCE_ROOT", "1");
+    command
+        .env("TEST_BROKER_URL", place.broker_url())
+        .env("TEST_RESULT_URL", place.results_url())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("C_FORCE_ROOT", "1");
     command.envs(env.iter().copied());
     command
 }
@@ -150,10 +243,10 @@ impl Default for Worker<'_> {
 
 impl Worker<'_> {
     /// Starts it. Its log goes to a file named after it, shown by nothing but a debugger's curiosity.
-    pub(crate) fn start(&self, redis: &Redis) -> Process {
-        let log = std::fs::File::create(redis.dir.path().join(format!("{}.log", self.name))).expect("a log file");
+    pub(crate) fn start(&self, place: &impl Place) -> Process {
+        let log = std::fs::File::create(place.dir().join(format!("{}.log", self.name))).expect("a log file");
         let errors = log.try_clone().expect("a second handle");
-        let mut command = celery(&redis.url(0), self.env);
+        let mut command = celery(place, self.env);
         command.args([
             "-m",
             "celery",
@@ -177,8 +270,8 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn start(redis: &Redis, db: u8, env: &[(&str, &str)]) -> Self {
-        let mut command = celery(&redis.url(db), env);
+    pub(crate) fn start(place: &impl Place, env: &[(&str, &str)]) -> Self {
+        let mut command = celery(place, env);
         command.arg("publish.py").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process::spawn(&mut command);
         let orders = process.0.stdin.take().expect("a pipe");
@@ -211,7 +304,7 @@ pub(crate) struct Agent {
 }
 
 /// A configuration with short waits.
-pub(crate) fn config(redis: &Redis) -> CeleryConfig {
+pub(crate) fn config(place: &impl Place) -> CeleryConfig {
     let ms = Duration::from_millis;
     let timings = Timings {
         result_hold: ms(1_000),
@@ -221,16 +314,38 @@ pub(crate) fn config(redis: &Redis) -> CeleryConfig {
         reconnect: (ms(50), ms(500)),
         ..Timings::default()
     };
-    CeleryConfig { timings, ..CeleryConfig::new(redis.url(0)) }
+    let results = Some(place.results_url());
+    CeleryConfig { timings, result_backend_url: results, ..CeleryConfig::new(place.broker_url()) }
 }
 
 impl Agent {
     /// Observes with short waits, and is ready when it says so.
-    pub(crate) async fn start(redis: &Redis) -> Self {
-        Self::with(config(redis)).await
+    pub(crate) async fn start(place: &impl Place) -> Self {
+        Self::with(config(place)).await
     }
 
     pub(crate) async fn with(config: CeleryConfig) -> Self {
+        let agent = Self::begin(config);
+        agent.is_well().await;
+        agent
+    }
+
+    /// Waits until the engine says that it observes.
+    pub(crate) async fn is_well(&self) {
+        eventually("the engine observes", || (self.health().last() == Some(&Health::Ok)).then_some(())).await;
+    }
+
+    /// Waits until the engine says what is wrong.
+    pub(crate) async fn says(&self, words: &str) -> String {
+        let told = || match self.health().last() {
+            Some(Health::Down(why)) if why.contains(words) => Some(why.clone()),
+            _ => None,
+        };
+        eventually(&format!("{words:?} in the health"), told).await
+    }
+
+    /// Begins to observe.
+    pub(crate) fn begin(config: CeleryConfig) -> Self {
         let engine = Arc::new(CeleryEngine::new(config).expect("a good configuration"));
         let (observations, mut told_rx) = mpsc::channel(1_000);
         let (health_tx, mut health_rx) = mpsc::channel(100);
@@ -250,9 +365,7 @@ impl Agent {
         let stop = CancellationToken::new();
         let (running, until) = (Arc::clone(&engine), stop.clone());
         let observing = tokio::spawn(async move { running.observe(observer, until).await });
-        let agent = Self { engine, told, health, stop, observing };
-        eventually("the engine observes", || (agent.health().last() == Some(&Health::Ok)).then_some(())).await;
-        agent
+        Self { engine, told, health, stop, observing }
     }
 
     /// Stops observing, and proves that it does stop.
@@ -287,6 +400,19 @@ impl Agent {
             _ => None,
         });
         of_task.collect()
+    }
+
+    /// When this happened to a task.
+    pub(crate) fn at(&self, id: &str, kind: TaskEventKind) -> Option<Timestamp> {
+        self.all().iter().find_map(|o| match &o.subject {
+            Subject::Task(task) if task.task_id == id && task.kind == kind => Some(o.ts),
+            _ => None,
+        })
+    }
+
+    /// How often something was wrong.
+    pub(crate) fn outages(&self) -> usize {
+        self.health().iter().filter(|health| **health != Health::Ok).count()
     }
 
     /// What was told of a task when this happened to it.

@@ -17,7 +17,7 @@ async fn a_restart_of_redis_is_reported_and_healed() {
     assert!(matches!(&down, Health::Down(why) if why.contains("127.0.0.1")), "{down:?}");
     redis.up().await;
     eventually("well again", || (agent.health().last() == Some(&Health::Ok)).then_some(())).await;
-    let mut publisher = Publisher::start(&redis, 0, &[]);
+    let mut publisher = Publisher::start(&redis, &[]);
     let echo = publisher.task("floor.echo", json!([]));
     // The worker comes back in its own time, and its events with it.
     agent.saw(&echo, TaskEventKind::Started).await;

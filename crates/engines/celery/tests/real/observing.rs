@@ -1,59 +1,9 @@
-//! What the engine sees.
+//! What the engine sees on Redis alone: results, and messages that wait.
 
 use serde_json::json;
-use taskplane_model::{TaskEventKind, fleet::WorkerSign};
+use taskplane_model::TaskEventKind;
 
 use crate::harness::{Agent, Publisher, Redis, Worker, eventually};
-
-fn attempts(agent: &Agent, id: &str) -> Vec<(TaskEventKind, Option<u32>)> {
-    agent.task(id).iter().map(|t| (t.kind, t.retries)).collect()
-}
-
-#[tokio::test]
-async fn success_failure_and_retries_are_seen_with_their_attempts() {
-    use TaskEventKind::{Failed, Received, Retry, Started, Succeeded};
-    let redis = Redis::start().await;
-    let _worker = Worker::default().start(&redis);
-    let agent = Agent::start(&redis).await;
-    let worker = agent.knows("w1@test").await;
-    assert_eq!((worker.facts.pool.as_deref(), worker.facts.concurrency), (Some("prefork"), Some(1)));
-    assert_eq!(worker.facts.queues, Some(vec!["celery".to_owned()]));
-
-    let mut publisher = Publisher::start(&redis, 0, &[]);
-    let echo = publisher.send(json!({"task": "floor.echo", "args": [1, "two"], "kwargs": {"x": [null, true]}}));
-    let done = agent.saw(&echo, Succeeded).await;
-    assert_eq!(
-        done.result,
-        Some(json!({"args": [1, "two"], "kwargs": {"x": [null, true]}})),
-        "the real result, not its repr"
-    );
-    assert_eq!((done.name.as_deref(), done.queue.as_deref()), (Some("floor.echo"), Some("celery")));
-    assert_eq!((done.worker.as_deref(), done.hostname.as_deref()), (Some("w1@test"), Some("test")));
-    assert!(done.runtime_ms.is_some());
-    let received = agent.saw(&echo, Received).await;
-    assert_eq!((received.args, received.kwargs), (Some(json!([1, "two"])), Some(json!({"x": [null, true]}))));
-
-    let fail = publisher.task("floor.fail", json!([]));
-    let failed = agent.saw(&fail, Failed).await;
-    assert_eq!(
-        (failed.exception.as_deref(), failed.exception_message.as_deref()),
-        (Some("ValueError"), Some("it's broken"))
-    );
-    assert!(failed.traceback.is_some_and(|t| t.contains("shop_floor.py")));
-
-    let flaky = publisher.task("floor.flaky", json!([2]));
-    agent.saw(&flaky, Succeeded).await;
-    // The worker may receive the next attempt before it tells of the last one: the order is not the point.
-    let mut seen = attempts(&agent, &flaky);
-    seen.retain(|(kind, _)| *kind != TaskEventKind::Sent);
-    seen.sort_by_key(|(kind, attempt)| (*attempt, *kind));
-    let attempt = |n, end| [(Received, Some(n)), (Started, Some(n)), (end, Some(n))];
-    assert_eq!(seen, [attempt(0, Retry), attempt(1, Retry), attempt(2, Succeeded)].concat());
-    let retry = agent.saw(&flaky, Retry).await;
-    assert_eq!((retry.exception.as_deref(), retry.exception_message.as_deref()), (Some("KeyError"), Some("not yet")));
-    assert!(retry.eta.is_some());
-    agent.stop().await;
-}
 
 #[tokio::test]
 async fn without_events_the_results_tell() {
@@ -63,7 +13,7 @@ async fn without_events_the_results_tell() {
         ["--pool", "prefork", "--concurrency", "1", "--without-heartbeat", "--without-gossip", "--without-mingle"];
     let _worker = Worker { args: &args, ..Worker::default() }.start(&redis);
     let agent = Agent::start(&redis).await;
-    let mut publisher = Publisher::start(&redis, 0, &[]);
+    let mut publisher = Publisher::start(&redis, &[]);
     let fail = publisher.task("floor.fail", json!([]));
     let failed = agent.saw(&fail, TaskEventKind::Failed).await;
     assert_eq!(failed.exception_message.as_deref(), Some("it's broken"));
@@ -94,7 +44,7 @@ async fn results_of_another_database_are_not_ours() {
 #[tokio::test]
 async fn waiting_tasks_and_queues_are_seen_without_any_worker() {
     let redis = Redis::start().await;
-    let mut publisher = Publisher::start(&redis, 0, &[("TEST_QUEUES", "celery,mail")]);
+    let mut publisher = Publisher::start(&redis, &[("TEST_QUEUES", "celery,mail")]);
     let plain =
         publisher.send(json!({"task": "floor.echo", "args": ["x".repeat(2_000)], "options": {"queue": "mail"}}));
     let urgent =
@@ -124,7 +74,7 @@ async fn a_delayed_task_is_unacked_in_its_queue() {
     let _worker = Worker::default().start(&redis);
     let agent = Agent::start(&redis).await;
     agent.knows("w1@test").await;
-    let mut publisher = Publisher::start(&redis, 0, &[]);
+    let mut publisher = Publisher::start(&redis, &[]);
     publisher.send(json!({"task": "floor.echo", "options": {"countdown": 300}}));
     let celery = eventually("unacked", || agent.queue("celery").filter(|q| q.unacked == Some(1))).await;
     assert_eq!((celery.depth, celery.consumers), (Some(0), Some(1)));
@@ -136,7 +86,7 @@ async fn a_running_task_is_seen_by_an_agent_that_comes_late() {
     let _worker = Worker::default().start(&redis);
     let first = Agent::start(&redis).await;
     first.knows("w1@test").await;
-    let mut publisher = Publisher::start(&redis, 0, &[]);
+    let mut publisher = Publisher::start(&redis, &[]);
     let slow = publisher.task("floor.slow", json!([30, "x".repeat(3_000)]));
     first.saw(&slow, TaskEventKind::Started).await;
     first.stop().await;
@@ -144,23 +94,4 @@ async fn a_running_task_is_seen_by_an_agent_that_comes_late() {
     let started = second.saw(&slow, TaskEventKind::Started).await;
     assert_eq!((started.name.as_deref(), started.queue.as_deref()), (Some("floor.slow"), Some("celery")));
     assert_eq!(started.args, Some(json!([30, "x".repeat(3_000)])));
-}
-
-#[tokio::test]
-async fn a_worker_that_comes_later_has_its_events_enabled_and_one_that_is_killed_goes_offline() {
-    let redis = Redis::start().await;
-    let agent = Agent::start(&redis).await;
-    let mut worker = Worker { name: "late", ..Worker::default() }.start(&redis);
-    agent.knows("late@test").await;
-    let mut publisher = Publisher::start(&redis, 0, &[]);
-    let echo = publisher.task("floor.echo", json!([]));
-    agent.saw(&echo, TaskEventKind::Started).await;
-    worker.kill();
-    let gone = eventually("offline", || agent.worker("late@test").filter(|w| w.sign == WorkerSign::Offline)).await;
-    assert_eq!(gone.facts.pool.as_deref(), Some("prefork"));
-
-    let _again = Worker { name: "late", ..Worker::default() }.start(&redis);
-    eventually("back", || agent.worker("late@test").filter(|w| w.sign != WorkerSign::Offline)).await;
-    let echo = publisher.task("floor.echo", json!([]));
-    agent.saw(&echo, TaskEventKind::Succeeded).await;
 }

@@ -13,7 +13,7 @@ fn retry(id: &str) -> RetryRequest {
 #[tokio::test]
 async fn from_the_message_while_it_waits_with_the_rest_of_its_chain() {
     let redis = Redis::start().await;
-    let mut publisher = Publisher::start(&redis, 0, &[]);
+    let mut publisher = Publisher::start(&redis, &[]);
     let agent = Agent::start(&redis).await;
     let args = json!(["C:\\new\n", 0.1, 5.854039773725365e15, {"deep": [[[[1]]]]}]);
     let head = publisher.send(json!({"task": "floor.echo", "args": args, "then": ["floor.echo"]}));
@@ -36,7 +36,7 @@ async fn from_the_extended_result() {
     let redis = Redis::start().await;
     let env = [("TEST_RESULT_EXTENDED", "1")];
     let _worker = Worker { env: &env, ..Worker::default() }.start(&redis);
-    let mut publisher = Publisher::start(&redis, 0, &env);
+    let mut publisher = Publisher::start(&redis, &env);
     let long = "hello ".repeat(500);
     let id = publisher.send(json!({"task": "floor.fail", "args": [long], "kwargs": {"k": [1]}}));
     redis.result(&id).await;
@@ -54,7 +54,7 @@ async fn from_the_worker_that_holds_it() {
     let _worker = Worker::default().start(&redis);
     let agent = Agent::start(&redis).await;
     agent.knows("w1@test").await;
-    let mut publisher = Publisher::start(&redis, 0, &[]);
+    let mut publisher = Publisher::start(&redis, &[]);
     let long = "hello ".repeat(500);
     let slow = publisher.task("floor.slow", json!([4, long]));
     agent.saw(&slow, TaskEventKind::Started).await;
@@ -80,7 +80,7 @@ async fn from_the_text_form_in_events_also_after_the_agent_was_restarted() {
     };
     let agent = Agent::with(stored()).await;
     agent.knows("w1@test").await;
-    let mut publisher = Publisher::start(&redis, 0, &[]);
+    let mut publisher = Publisher::start(&redis, &[]);
     let order = json!({"task": "floor.fail", "args": [1, "it's", null, [2.5, {"a": true}]], "kwargs": {"k": "v"}});
     let plain = publisher.send(order);
     // Celery shortens this one to ('hello...',), which looks complete.
@@ -116,7 +116,7 @@ async fn what_makes_no_sense_is_refused() {
     let agent = Agent::start(&redis).await;
     let unknown = agent.engine.retry_task(&retry("never-seen")).await.expect_err("unknown");
     assert_eq!(unknown.code(), "not_found");
-    let mut publisher = Publisher::start(&redis, 0, &[]);
+    let mut publisher = Publisher::start(&redis, &[]);
     let id = publisher.task("floor.echo", json!([]));
     for queue in ["no-such-queue", "w1@test.celery.pidbox"] {
         let elsewhere = RetryRequest { queue: Some(queue.into()), ..retry(&id) };
@@ -128,7 +128,7 @@ async fn what_makes_no_sense_is_refused() {
 #[tokio::test]
 async fn with_an_eta_and_a_priority_the_worker_takes_it_in_time() {
     let redis = Redis::start().await;
-    let mut publisher = Publisher::start(&redis, 0, &[]);
+    let mut publisher = Publisher::start(&redis, &[]);
     let agent = Agent::start(&redis).await;
     let id = publisher.send(json!({"task": "floor.echo", "args": [1], "options": {"priority": 9}}));
     agent.saw(&id, TaskEventKind::Sent).await;

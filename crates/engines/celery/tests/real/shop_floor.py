@@ -1,5 +1,6 @@
 """Tasks that do exactly what a test asks of them."""
 
+import json
 import os
 import time
 
@@ -7,12 +8,17 @@ from celery import Celery
 from kombu import Queue
 
 URL = os.environ["TEST_BROKER_URL"]
-app = Celery("floor", broker=URL, backend=URL)
+# RabbitMQ wants to know at once what kind of queue it is to make.
+ARGUMENTS = json.loads(os.environ.get("TEST_QUEUE_ARGUMENTS", "{}"))
+app = Celery("floor", broker=URL, backend=os.environ["TEST_RESULT_URL"])
 app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     task_default_queue="celery",
-    task_queues=[Queue(name) for name in os.environ.get("TEST_QUEUES", "celery").split(",")],
+    task_queues=[
+        Queue(name, queue_arguments=ARGUMENTS)
+        for name in os.environ.get("TEST_QUEUES", "celery").split(",")
+    ],
     result_extended=os.environ.get("TEST_RESULT_EXTENDED") == "1",
     worker_prefetch_multiplier=1,
 )
@@ -39,3 +45,11 @@ def flaky(self, failures):
 def slow(seconds, *args):
     time.sleep(seconds)
     return args
+
+
+@app.task(name="floor.delivered", bind=True)
+def delivered(self):
+    """How the broker delivered the message."""
+    redelivered = self.request.delivery_info["redelivered"]
+    deliveries = (self.request.headers or {}).get("x-delivery-count")
+    return {"redelivered": redelivered, "deliveries": deliveries or 0}

@@ -83,7 +83,7 @@ pub(super) fn find(
 }
 
 /// Writes a number, seven bits a byte.
-pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
+pub(in crate::backend) fn put_number(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -92,7 +92,7 @@ pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Reads a number.
-pub(super) fn number(bytes: &mut &[u8]) -> Result<u64> {
+pub(in crate::backend) fn number(bytes: &mut &[u8]) -> Result<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first().ok_or_else(|| corrupt("a row of the search index ends early"))?;

@@ -12,7 +12,7 @@
 pub mod bucket;
 pub mod build;
 pub mod lookup;
-mod places;
+pub(super) mod places;
 pub mod steps;
 pub mod terms;
 

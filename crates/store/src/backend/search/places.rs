@@ -1,10 +1,10 @@
 //! Sorted small numbers as bits: distances in Rice's code, whose parameter follows from how many there are.
 
-use crate::Result;
 use crate::backend::corrupt;
+use crate::{Result, StoreError};
 
 /// Writes the numbers, which are sorted, distinct and below `bound`.
-pub(super) fn put(numbers: &[u16], bound: usize, out: &mut Vec<u8>) {
+pub(in crate::backend) fn put(numbers: &[u16], bound: usize, out: &mut Vec<u8>) {
     let low_bits = low_bits(numbers.len(), bound);
     let (mut bits, mut filled) = (0u64, 0u32);
     let mut next = 0;
@@ -37,26 +37,12 @@ fn flush(bits: &mut u64, filled: &mut u32, out: &mut Vec<u8>) {
 }
 
 /// Reads `count` numbers below `bound`.
-pub(super) fn read(bytes: &[u8], count: usize, bound: usize, mut take: impl FnMut(usize)) -> Result<()> {
+pub(in crate::backend) fn read(bytes: &[u8], count: usize, bound: usize, mut take: impl FnMut(usize)) -> Result<()> {
     let low_bits = low_bits(count, bound);
-    let mut at = 0;
-    let mut bit = || {
-        let byte = bytes.get(at / 8).ok_or_else(|| corrupt("a list of the search index ends early"))?;
-        let bit = byte >> (at % 8) & 1;
-        at += 1;
-        Ok::<_, crate::StoreError>(usize::from(bit))
-    };
+    let mut bits = Bits { rest: bytes, window: 0, filled: 0 };
     let mut next: usize = 0;
     for _ in 0..count {
-        let mut distance = 0;
-        while bit()? == 1 {
-            distance += 1;
-        }
-        distance <<= low_bits;
-        for low in 0..low_bits {
-            distance |= bit()? << low;
-        }
-        let number = next + distance;
+        let number = next + (bits.ones()? << low_bits | bits.number(low_bits)?);
         if number >= bound {
             return Err(corrupt("a list of the search index goes too far"));
         }
@@ -64,6 +50,72 @@ pub(super) fn read(bytes: &[u8], count: usize, bound: usize, mut take: impl FnMu
         next = number + 1;
     }
     Ok(())
+}
+
+/// Bits on their way out of bytes, the lowest of each first.
+struct Bits<'b> {
+    rest: &'b [u8],
+    window: u64,
+    /// Bits of the window that are there; what is above them is of no meaning.
+    filled: u32,
+}
+
+impl Bits<'_> {
+    /// How many ones there are before the next zero, which is passed over.
+    fn ones(&mut self) -> Result<usize> {
+        let mut before = 0;
+        loop {
+            self.fill();
+            let ones = self.window.trailing_ones();
+            if ones < self.filled {
+                self.window >>= ones + 1;
+                self.filled -= ones + 1;
+                return Ok(before + ones as usize);
+            }
+            if self.filled == 0 {
+                return Err(ends_early());
+            }
+            before += self.filled as usize;
+            (self.window, self.filled) = (0, 0);
+        }
+    }
+
+    /// A number of so many bits, at most 32.
+    fn number(&mut self, bits: u32) -> Result<usize> {
+        if self.filled < bits {
+            self.fill();
+        }
+        self.filled = self.filled.checked_sub(bits).ok_or_else(ends_early)?;
+        let number = self.window & ((1 << bits) - 1);
+        self.window >>= bits;
+        Ok(number as usize)
+    }
+
+    /// Has 56 bits or more, as long as there are so many.
+    fn fill(&mut self) {
+        if self.filled >= 32 {
+            return;
+        }
+        if let Some(eight) = self.rest.first_chunk::<8>() {
+            // Of the last byte some bits do not fit, and come again next time.
+            self.window |= u64::from_le_bytes(*eight) << self.filled;
+            let bytes = (63 - self.filled) / 8;
+            self.rest = &self.rest[bytes as usize..];
+            self.filled += bytes * 8;
+            return;
+        }
+        while self.filled < 56
+            && let Some((byte, rest)) = self.rest.split_first()
+        {
+            self.window |= u64::from(*byte) << self.filled;
+            self.filled += 8;
+            self.rest = rest;
+        }
+    }
+}
+
+fn ends_early() -> StoreError {
+    corrupt("a list of the search index ends early")
 }
 
 /// The parameter: about the logarithm of two thirds of the mean distance.

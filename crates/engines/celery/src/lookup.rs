@@ -1,0 +1,116 @@
+//! Looks tasks up, many at once: their results, their messages, and the workers that hold them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use redis::AsyncCommands as _;
+use serde_json::{Value, json};
+
+use crate::{
+    broker::{BrokerError, FoundMessage, Search},
+    control::Call,
+    results::{KEY_PREFIX, Meta},
+    shared::{Shared, lock},
+};
+
+/// Results read in one step: each may be large.
+const RESULTS_AT_ONCE: usize = 50;
+
+/// The stored results of tasks.
+pub(crate) async fn results(shared: &Shared, ids: &[&str]) -> Result<HashMap<String, Vec<u8>>, BrokerError> {
+    let Some(results) = &shared.results else { return Ok(HashMap::new()) };
+    let mut found = HashMap::new();
+    for ids in ids.chunks(RESULTS_AT_ONCE) {
+        let keys: Vec<String> = ids.iter().map(|id| format!("{KEY_PREFIX}{id}")).collect();
+        let raws: Vec<Option<Vec<u8>>> = results.run(async |c| c.mget(&keys).await).await?;
+        found.extend(ids.iter().zip(raws).filter_map(|(id, raw)| Some(((*id).to_owned(), raw?))));
+    }
+    Ok(found)
+}
+
+/// Reads the stored result of a task; `None` when it is that of another, or tells no state.
+pub(crate) fn meta(task_id: &str, raw: &[u8]) -> Option<Meta> {
+    Meta::parse(raw).filter(|meta| meta.task_id == task_id)
+}
+
+/// The messages of tasks, by id.
+pub(crate) async fn messages(shared: &Shared, ids: &[&str]) -> Result<HashMap<String, FoundMessage>, BrokerError> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let search = {
+        let tracker = lock(&shared.tracker);
+        Search {
+            ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+            queues: ids.iter().filter_map(|id| tracker.get(id)?.queue.clone()).collect(),
+            heard_of: ids.iter().all(|id| tracker.contains(id)),
+        }
+    };
+    let found = shared.broker.find_messages(&search).await?;
+    Ok(found.into_iter().map(|found| (found.message.id.clone(), found)).collect())
+}
+
+/// A worker that holds a task.
+pub(crate) struct Holding {
+    pub(crate) worker: String,
+    pub(crate) is_active: bool,
+    /// The task as the worker tells it.
+    pub(crate) request: Value,
+}
+
+/// What the workers said that were asked for tasks.
+#[derive(Default)]
+pub(crate) struct Held {
+    pub(crate) by_task: HashMap<String, Holding>,
+    pub(crate) answered: BTreeSet<String>,
+}
+
+/// Asks all workers, once, which of the tasks they hold.
+pub(crate) async fn held(shared: &Shared, ids: &[&str]) -> Result<Held, BrokerError> {
+    if ids.is_empty() {
+        return Ok(Held::default());
+    }
+    let call =
+        Call { method: "query_task", arguments: json!({"ids": ids}), to: None, wait: shared.timings.control_wait };
+    let mut held = Held::default();
+    for (worker, reply) in shared.call(&call).await?.by_worker {
+        let Value::Object(tasks) = reply else { continue };
+        // A worker that refuses to look has not said that it holds nothing.
+        if tasks.contains_key("error") {
+            continue;
+        }
+        for (id, told) in tasks {
+            held.take(&worker, id, told);
+        }
+        held.answered.insert(worker);
+    }
+    Ok(held)
+}
+
+impl Held {
+    /// `told` is `[state, request]`.
+    fn take(&mut self, worker: &str, id: String, mut told: Value) {
+        let is_active = told.get(0).and_then(Value::as_str) == Some("active");
+        let request = told.get_mut(1).map(Value::take).filter(Value::is_object);
+        let Some(request) = request else { return };
+        // Of several, the one that runs it.
+        if is_active || !self.by_task.contains_key(&id) {
+            self.by_task.insert(id, Holding { worker: worker.to_owned(), is_active, request });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_workers_the_one_that_runs_the_task_counts() {
+        let mut held = Held::default();
+        held.take("a@h", "t".into(), json!(["reserved", {"id": "t"}]));
+        held.take("b@h", "t".into(), json!(["active", {"id": "t"}]));
+        held.take("c@h", "t".into(), json!(["reserved", {"id": "t"}]));
+        held.take("d@h", "u".into(), json!("nonsense"));
+        let holding = held.by_task.get("t").expect("held");
+        assert_eq!((holding.worker.as_str(), holding.is_active, held.by_task.len()), ("b@h", true, 1));
+    }
+}

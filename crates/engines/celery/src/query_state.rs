@@ -1,0 +1,242 @@
+//! How tasks stand, asked of everything that could know: the result backend, the workers, and the queues.
+//!
+//! What is found that no event told is told as well, marked with how it is known.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::Value;
+use taskplane_agent::engine::{CommandError, FoundIn, FoundState, FoundTask, FoundTasks, Observation};
+use taskplane_model::TaskEventKind;
+
+use crate::{
+    broker::{BrokerError, FoundMessage, Incoming},
+    clock,
+    deployments::Deployments,
+    lookup::{self, Held, Holding},
+    prepare::running,
+    results::Meta,
+    shared::{Shared, lock},
+};
+
+/// Asks how the tasks stand.
+pub(crate) async fn query_state(deployments: &Deployments, task_ids: &[String]) -> Result<FoundTasks, CommandError> {
+    let mut all = FoundTasks::default();
+    for shared in deployments.iter() {
+        all = merged(all, on_one(shared, task_ids).await?);
+    }
+    Ok(all)
+}
+
+/// What was found on two brokers: of each task, what tells more.
+fn merged(mut all: FoundTasks, other: FoundTasks) -> FoundTasks {
+    all.workers_answered += other.workers_answered;
+    all.workers_silent.extend(other.workers_silent);
+    for (id, task) in other.tasks {
+        let tells_more = all.tasks.get(&id).is_none_or(|known| known.found_in.is_none() && task.found_in.is_some());
+        if tells_more {
+            all.tasks.insert(id, task);
+        }
+    }
+    all
+}
+
+async fn on_one(shared: &Shared, task_ids: &[String]) -> Result<FoundTasks, CommandError> {
+    let failed = |error: BrokerError| CommandError::Engine(error.to_string());
+    let ids: Vec<&str> = task_ids.iter().map(String::as_str).collect();
+    let raws = lookup::results(shared, &ids).await.map_err(failed)?;
+    let metas: HashMap<&str, Meta> =
+        ids.iter().filter_map(|id| Some((*id, lookup::meta(id, raws.get(*id)?)?))).collect();
+    let open: Vec<&str> = ids.iter().copied().filter(|id| !metas.get(id).is_some_and(has_ended)).collect();
+    let live = lock(&shared.workers).live_names();
+    let held = lookup::held(shared, &open).await.map_err(failed)?;
+    let unheld: Vec<&str> = open.iter().copied().filter(|id| !held.by_task.contains_key(*id)).collect();
+    let messages = lookup::messages(shared, &unheld).await.map_err(failed)?;
+    // One that ended, or was taken, between two looks was seen by neither.
+    let missed: Vec<&str> = unheld.iter().copied().filter(|id| !messages.contains_key(*id)).collect();
+    let late = lookup::results(shared, &missed).await.map_err(failed)?;
+    let metas = with_late(metas, &missed, &late);
+    let asked = !open.is_empty();
+    let silent: Vec<String> = live.iter().filter(|name| asked && !held.answered.contains(*name)).cloned().collect();
+    let looks = Looks { shared, metas: &metas, held: &held, messages: &messages, live: &live, silent: &silent };
+    let tasks = task_ids.iter().map(|id| (id.clone(), looks.task(id))).collect();
+    tell(shared, &held, raws.into_values().chain(late.into_values())).await;
+    Ok(FoundTasks { tasks, workers_answered: held.answered.len(), workers_silent: silent })
+}
+
+fn with_late<'i>(
+    mut metas: HashMap<&'i str, Meta>,
+    missed: &[&'i str],
+    late: &HashMap<String, Vec<u8>>,
+) -> HashMap<&'i str, Meta> {
+    for id in missed {
+        if let Some(meta) = late.get(*id).and_then(|raw| lookup::meta(id, raw)) {
+            metas.insert(id, meta);
+        }
+    }
+    metas
+}
+
+fn has_ended(meta: &Meta) -> bool {
+    matches!(meta.kind, TaskEventKind::Succeeded | TaskEventKind::Failed | TaskEventKind::Revoked)
+}
+
+/// Everything that was looked at.
+struct Looks<'a> {
+    shared: &'a Shared,
+    metas: &'a HashMap<&'a str, Meta>,
+    held: &'a Held,
+    messages: &'a HashMap<String, FoundMessage>,
+    live: &'a BTreeSet<String>,
+    silent: &'a [String],
+}
+
+impl Looks<'_> {
+    fn task(&self, id: &str) -> FoundTask {
+        let meta = self.metas.get(id);
+        if let Some(meta) = meta.filter(|meta| has_ended(meta)) {
+            return ended(meta);
+        }
+        let mut found = FoundTask { evidence: vec![self.result_clause(meta)], ..FoundTask::default() };
+        if let Some(holding) = self.held.by_task.get(id) {
+            hold(&mut found, holding);
+            return found;
+        }
+        found.evidence.extend(self.worker_clauses());
+        if let Some(message) = self.messages.get(id) {
+            wait(&mut found, message);
+        } else {
+            found.evidence.push(self.no_message_clause().to_owned());
+        }
+        match meta.map(|meta| meta.kind) {
+            Some(TaskEventKind::Retry) => {
+                (found.state, found.found_in) = (FoundState::Retrying, Some(FoundIn::ResultBackend))
+            }
+            // Stored as begun, and nobody holds it: only who did not answer may still run it.
+            Some(TaskEventKind::Started) if !self.silent.is_empty() => {
+                (found.state, found.found_in) = (FoundState::Started, Some(FoundIn::ResultBackend));
+            }
+            _ => {}
+        }
+        if found.state == FoundState::Unknown {
+            found.evidence.extend(self.last_worker_clause(id));
+        }
+        if let Some(meta) = meta {
+            let seen = meta.seen();
+            found.worker = found.worker.or(seen.worker);
+            (found.exception, found.exception_message) = (seen.exception, seen.exception_message);
+        }
+        found
+    }
+
+    fn result_clause(&self, meta: Option<&Meta>) -> String {
+        match meta.map(|meta| meta.kind) {
+            None if self.shared.results.is_none() => "results cannot be read from this backend".to_owned(),
+            None => "no result is stored".to_owned(),
+            Some(TaskEventKind::Retry) => "its result says that it will run again".to_owned(),
+            Some(_) => "its result says only that it began".to_owned(),
+        }
+    }
+
+    fn worker_clauses(&self) -> Vec<String> {
+        let mut clauses = vec![match self.held.answered.len() {
+            0 => "no worker answered".to_owned(),
+            1 => "not held by the only worker that answered".to_owned(),
+            count => format!("not held by any of the {count} workers that answered"),
+        }];
+        clauses.extend(self.silent.iter().take(5).map(|name| format!("the worker {name} does not answer")));
+        if self.silent.len() > 5 {
+            clauses.push(format!("{} more workers do not answer", self.silent.len() - 5));
+        }
+        clauses
+    }
+
+    fn no_message_clause(&self) -> &'static str {
+        if self.shared.broker.can_peek() {
+            "its message neither waits in a known queue nor is with a worker"
+        } else {
+            "messages that wait cannot be looked at on this broker"
+        }
+    }
+
+    /// What became of the worker that was last heard to have it.
+    fn last_worker_clause(&self, id: &str) -> Option<String> {
+        let worker = lock(&self.shared.tracker).get(id)?.worker.clone()?;
+        if self.held.answered.contains(&worker) {
+            Some(format!("the worker {worker}, which had it, answers and does not hold it"))
+        } else if self.live.contains(&worker) {
+            None
+        } else {
+            Some(format!("the worker {worker}, which had it, is gone"))
+        }
+    }
+}
+
+fn ended(meta: &Meta) -> FoundTask {
+    let seen = meta.seen();
+    let state = match meta.kind {
+        TaskEventKind::Succeeded => FoundState::Succeeded,
+        TaskEventKind::Failed => FoundState::Failed,
+        _ => FoundState::Revoked,
+    };
+    FoundTask {
+        state,
+        found_in: Some(FoundIn::ResultBackend),
+        worker: seen.worker,
+        queue: seen.queue,
+        finished_at: meta.date_done,
+        result: seen.result,
+        exception: seen.exception,
+        exception_message: seen.exception_message,
+        evidence: vec!["its result is stored".to_owned()],
+    }
+}
+
+fn hold(found: &mut FoundTask, holding: &Holding) {
+    let worker = &holding.worker;
+    let (state, clause) = match holding.is_active {
+        true => (FoundState::Started, format!("{worker} runs it")),
+        false => (FoundState::Received, format!("{worker} holds it and has not begun it")),
+    };
+    found.state = state;
+    found.found_in = Some(FoundIn::Worker);
+    found.worker = Some(worker.clone());
+    found.queue = holding.request.pointer("/delivery_info/routing_key").and_then(Value::as_str).map(str::to_owned);
+    found.evidence.push(clause);
+}
+
+fn wait(found: &mut FoundTask, message: &FoundMessage) {
+    let (state, place, clause) = if message.is_delivered {
+        let clause = "its message was delivered and is not acknowledged: it is delivered again if its worker is gone";
+        (FoundState::Received, FoundIn::Unacked, clause.to_owned())
+    } else {
+        (FoundState::Pending, FoundIn::Queue, format!("its message waits in the queue {}", message.queue))
+    };
+    (found.state, found.found_in, found.queue) = (state, Some(place), Some(message.queue.clone()));
+    found.evidence.push(clause);
+}
+
+/// Tells what no event told, by the way that events take.
+async fn tell(shared: &Shared, held: &Held, results: impl Iterator<Item = Vec<u8>>) {
+    let incoming = lock(&shared.incoming).clone();
+    if let Some(incoming) = incoming {
+        for raw in results {
+            // Behind, the events themselves are worth more.
+            if incoming.try_send(Incoming::StoredResult(raw)).is_err() {
+                break;
+            }
+        }
+    }
+    let now = clock::now();
+    let told: Vec<Observation> = held
+        .by_task
+        .values()
+        .filter(|holding| holding.is_active)
+        .filter_map(|holding| running(shared, &holding.worker, &holding.request, now))
+        .collect();
+    let observer = lock(&shared.observer).clone();
+    if let Some(observer) = observer {
+        for observation in told {
+            observer.record(observation).await;
+        }
+    }
+}

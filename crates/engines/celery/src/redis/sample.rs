@@ -1,0 +1,108 @@
+//! Samples the queues of a Redis database: how deep, how old, and which tasks wait there.
+
+use std::collections::BTreeSet;
+
+use taskplane_model::Timestamp;
+
+use super::{
+    Redis,
+    bindings::{MAX_QUEUES, keys},
+    waiting::{Budget, Waiting},
+};
+use crate::{
+    broker::{BrokerError, QueueSample, Sample},
+    message::TaskMessage,
+    queues::carries_tasks,
+    shared::lock,
+};
+
+/// Routing tables are read again after so many samples.
+const REFRESH_EVERY: u32 = 5;
+
+/// Takes samples, and remembers what it has looked at.
+pub(crate) struct Sampler {
+    waiting: Waiting,
+    round: u32,
+}
+
+impl Sampler {
+    pub(crate) fn new() -> Self {
+        Self { waiting: Waiting::new(), round: 0 }
+    }
+
+    /// One sample of everything. `consumed` are the queues that workers are known to consume.
+    pub(crate) async fn sample(
+        &mut self,
+        redis: &Redis,
+        consumed: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> Result<Sample, BrokerError> {
+        let names = self.names(redis, consumed).await?;
+        let mut budget = Budget::new();
+        let unacked = self.waiting.unacked(&redis.link, now, &mut budget).await?;
+        let mut sample = Sample { queues: Vec::with_capacity(names.len()), waiting: unacked.new };
+        for (queue, lists) in names.iter().zip(depths(redis, &names).await?) {
+            let (new, oldest) = self.look_into(redis, queue, lists, now, &mut budget).await?;
+            sample.waiting.extend(new);
+            sample.queues.push(QueueSample {
+                queue: queue.clone(),
+                depth: lists.iter().sum(),
+                unacked: unacked.per_queue.as_ref().map(|per| per.get(queue).copied().unwrap_or(0)),
+                consumers: None,
+                oldest,
+            });
+        }
+        Ok(sample)
+    }
+
+    /// The queues to sample: from routing tables, and those that workers consume.
+    async fn names(&mut self, redis: &Redis, consumed: &BTreeSet<String>) -> Result<BTreeSet<String>, BrokerError> {
+        let mut known = lock(&redis.known).clone();
+        if self.round.is_multiple_of(REFRESH_EVERY) || !known.complete() {
+            known.refresh(&redis.link).await?;
+        }
+        self.round = self.round.wrapping_add(1);
+        let room = MAX_QUEUES.saturating_sub(known.names.len());
+        known.names.extend(consumed.iter().filter(|queue| carries_tasks(queue)).take(room).cloned());
+        lock(&redis.known).clone_from(&known);
+        Ok(known.names)
+    }
+
+    /// The messages of a queue that were not seen before, and when its oldest one was first seen.
+    async fn look_into(
+        &mut self,
+        redis: &Redis,
+        queue: &str,
+        lists: [u64; 4],
+        now: Timestamp,
+        budget: &mut Budget,
+    ) -> Result<(Vec<(String, TaskMessage)>, Option<Timestamp>), BrokerError> {
+        let (mut new, mut oldest) = (Vec::new(), None);
+        for (key, depth) in keys(queue).iter().zip(lists) {
+            if depth == 0 {
+                continue;
+            }
+            let (found, since) = self.waiting.peek(&redis.link, key, now, budget).await?;
+            new.extend(found.into_iter().map(|message| (queue.to_owned(), message)));
+            oldest = [oldest, since].into_iter().flatten().min();
+        }
+        Ok((new, oldest))
+    }
+}
+
+async fn depths(redis: &Redis, names: &BTreeSet<String>) -> Result<Vec<[u64; 4]>, BrokerError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lengths: Vec<u64> = redis
+        .link
+        .run(async |c| {
+            let mut pipe = redis::pipe();
+            for key in names.iter().flat_map(|queue| keys(queue)) {
+                pipe.llen(key);
+            }
+            pipe.query_async(c).await
+        })
+        .await?;
+    Ok(lengths.chunks_exact(4).map(|four| [four[0], four[1], four[2], four[3]]).collect())
+}
