@@ -16,8 +16,7 @@ app.conf.update(
     broker_connection_max_retries=None,
     task_default_queue="celery",
     task_queues=[
-        Queue(name, queue_arguments=ARGUMENTS)
-        for name in os.environ.get("TEST_QUEUES", "celery").split(",")
+        Queue(name, queue_arguments=ARGUMENTS) for name in os.environ.get("TEST_QUEUES", "celery").split(",")
     ],
     result_extended=os.environ.get("TEST_RESULT_EXTENDED") == "1",
     worker_prefetch_multiplier=1,
