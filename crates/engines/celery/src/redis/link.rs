@@ -1,9 +1,9 @@
 //! Connections to Redis: one for short commands, fresh ones for whatever blocks.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::{
-    AsyncConnectionConfig, RedisError, RedisResult,
+    AsyncCommands as _, AsyncConnectionConfig, RedisError, RedisResult,
     aio::{MultiplexedConnection, PubSub},
 };
 use tokio::{sync::Mutex, time::timeout};
@@ -16,10 +16,20 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// How long a short command may take. The driver's own default of half a second is too short for a busy broker.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// A connection that rested for longer is tried before it is used: it may have been cut meanwhile, and a message must not be
+/// given to one that is.
+const TRUSTED_FOR: Duration = Duration::from_millis(100);
+
 /// A Redis database with a shared connection for short commands, made when first needed and again after it broke.
 pub(crate) struct Link {
     pub(crate) address: RedisAddress,
-    connection: Mutex<Option<MultiplexedConnection>>,
+    connection: Mutex<Option<Shared>>,
+}
+
+/// The shared connection, and when it was last known to work.
+struct Shared {
+    connection: MultiplexedConnection,
+    worked_at: Instant,
 }
 
 impl Link {
@@ -51,11 +61,21 @@ impl Link {
 
     async fn shared(&self) -> Result<MultiplexedConnection, BrokerError> {
         let mut slot = self.connection.lock().await;
-        if let Some(connection) = slot.as_ref() {
-            return Ok(connection.clone());
+        if let Some(shared) = slot.as_mut() {
+            let works = shared.worked_at.elapsed() < TRUSTED_FOR
+                || match timeout(CONNECT_WITHIN, shared.connection.ping::<()>()).await {
+                    // Who may not ask still got an answer.
+                    Ok(tried) => tried.err().is_none_or(|error| error.code().is_some()),
+                    Err(_elapsed) => false,
+                };
+            if works {
+                shared.worked_at = Instant::now();
+                return Ok(shared.connection.clone());
+            }
         }
+        *slot = None;
         let connection = self.connect(Some(ANSWER_WITHIN)).await?;
-        *slot = Some(connection.clone());
+        *slot = Some(Shared { connection: connection.clone(), worked_at: Instant::now() });
         Ok(connection)
     }
 
