@@ -65,6 +65,11 @@ bench-live: build ## Open 200 dashboards at 5,000 events a second; some of them 
 	cargo build --release --locked -p taskplane-bench
 	$(TARGET)/release/taskplane-bench live --binary $(TARGET)/release/taskplane $(LIVE_ARGS)
 
+.PHONY: bench-worker
+bench-worker: build ## Compare a Celery worker beside the agent with the same worker alone (WORKER_ARGS="--pools threads --rounds N")
+	@scripts/setup test
+	$(VENV)/bin/python bench/worker/compare.py --binary $(TARGET)/release/taskplane $(WORKER_ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz everything that reads foreign bytes, FUZZ_SECONDS (60) a target
 	@scripts/fuzz
@@ -78,8 +83,8 @@ generate: dashboard/node_modules ## Write generated files: OpenAPI document, the
 .PHONY: format
 format: ## Format all code
 	cargo fmt --all
-	$(VENV)/bin/ruff format demo e2e crates examples
-	$(VENV)/bin/ruff check --fix demo e2e crates examples
+	$(VENV)/bin/ruff format bench demo e2e crates examples
+	$(VENV)/bin/ruff check --fix bench demo e2e crates examples
 
 .PHONY: screenshots
 screenshots: ## Take the README's pictures of the dashboard from a running demo (LINK=<sign-in link>)
@@ -88,7 +93,7 @@ screenshots: ## Take the README's pictures of the dashboard from a running demo 
 .PHONY: clean
 clean: ## Remove what was built
 	cargo clean
-	rm -rf dashboard/dist dashboard/node_modules .demo $(VENV)
+	rm -rf dashboard/dist dashboard/node_modules .demo $(VENV) $(VENV)-earlier
 
 dashboard/node_modules: dashboard/package-lock.json
 	cd dashboard && npm ci --no-audit --no-fund

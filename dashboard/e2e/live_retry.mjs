@@ -1,5 +1,6 @@
-// Sees a failed task appear live in the list, opens it, retries it, and follows the link to the new task.
-// The end-to-end test starts it with a sign-in link, sends the task once this says "ready", and reads what was seen.
+// Sees a failed task appear live in the list, opens it, retries it, and follows the link to the new task. Picks that one in the list,
+// and makes a bulk job of it. Then reads why another one waits, asks the workers about it, and follows what the overview says of its queue.
+// The end-to-end test starts it with a sign-in link, sends the tasks when this says so, and reads what was seen.
 import readline from 'node:readline'
 import { openBrowser } from './browser.mjs'
 
@@ -32,7 +33,27 @@ try {
   const href = await newTask.getAttribute('href')
   await newTask.click()
   await page.waitForURL((url) => url.pathname !== `/tasks/celery/${taskId}`)
-  say({ step: 'retried', new_task: href, problems })
+  await page.locator('[data-testid="task-headline"][data-state="failed"]').waitFor()
+
+  await page.goto(new URL('/tasks?state=failed', link).href)
+  const newId = decodeURIComponent(href.split('/').at(-1))
+  await page.locator(`[data-testid="task-row"][data-task-id="${newId}"]`).getByRole('checkbox').click()
+  await page.getByRole('toolbar').getByRole('button', { name: 'Retry 1 task' }).click()
+  await page.getByRole('dialog').getByText('1 task is picked.').waitFor()
+  await page.getByRole('dialog').getByRole('button', { name: 'Retry 1 task' }).click()
+  await page.locator('[data-testid="bulk-job"][data-state="finished"]').waitFor()
+  await page.getByText('Asked for was 1 picked task.').waitFor()
+  say({ step: 'retried', new_task: href })
+
+  const { task_id: waiting } = JSON.parse((await lines.next()).value)
+  await page.goto(new URL(`/tasks/celery/${waiting}`, link).href)
+  await page.locator('[data-testid="why-reason"][data-code="queue_unconsumed"]').waitFor()
+  await page.getByRole('button', { name: 'Ask the workers now' }).click()
+  await page.locator('[data-testid="why-inquiry"]').getByText('Found in its queue').waitFor()
+  await page.goto(new URL('/', link).href)
+  await page.getByRole('link', { name: 'No worker consumes forgotten' }).click()
+  await page.locator('[data-testid="row-problem"]').getByText('Nothing consumes this queue').waitFor()
+  say({ step: 'explained', problems })
 } finally {
   await browser.close()
 }

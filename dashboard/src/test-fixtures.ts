@@ -1,4 +1,4 @@
-import type { Agent, Command, Queue, Schedule, Scheduler, ScheduleRun, Storage, Task, TaskPage, Worker } from './api/types'
+import type { Agent, Attempt, Command, Problem, Queue, Schedule, Scheduler, ScheduleRun, Storage, Task, TaskPage, Worker } from './api/types'
 
 export const AT = '2026-11-22T18:00:00.000000Z'
 export const at = (seconds: number) => new Date(Date.parse(AT) + seconds * 1000).toISOString()
@@ -9,10 +9,13 @@ export const task = (fields: Partial<Task> = {}): Task => ({
   name: 'billing.charge',
   state: 'started',
   attempt: 0,
+  started_twice: false,
   updated_at: AT,
   first_seen_at: AT,
   ...fields,
 })
+
+export const attempt = (fields: Partial<Attempt> = {}): Attempt => ({ attempt: 0, state: 'started', starts: [], ...fields })
 
 export const page = (items: Task[], next_cursor: string | null = null): TaskPage => ({ items, next_cursor })
 
@@ -68,6 +71,17 @@ export const scheduler = (fields: Partial<Scheduler> = {}): Scheduler => ({
   silent: false,
   agents: ['web-01'],
   connected_agents: ['web-01'],
+  ...fields,
+})
+
+export const problem = (fields: Partial<Problem> = {}): Problem => ({
+  kind: 'queue_unconsumed',
+  severity: 'error',
+  subject: { type: 'queue', name: 'emails', engine: 'celery' },
+  title: 'No worker consumes emails',
+  cause: '34 tasks wait.',
+  remedy: 'Start a worker for it.',
+  since: null,
   ...fields,
 })
 

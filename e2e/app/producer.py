@@ -13,7 +13,11 @@ def answer(request: dict) -> dict:
         body = chord(header)(total.s().set(queue="default"))
         return {"id": body.id, "members": [member.id for member in body.parent.results]}
     sent = app.send_task(
-        request["task"], args=request["args"], kwargs=request["kwargs"], queue=request["queue"]
+        request["task"],
+        args=request["args"],
+        kwargs=request["kwargs"],
+        queue=request["queue"],
+        countdown=request.get("countdown"),
     )
     return {"id": sent.id}
 

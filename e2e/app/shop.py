@@ -10,6 +10,8 @@ URL = os.environ["BROKER_URL"]
 app = Celery("shop", broker=URL, backend="rpc://" if URL.startswith("amqp") else URL)
 app.conf.task_default_queue = "default"
 app.conf.broker_connection_retry_on_startup = True
+if "VISIBILITY_TIMEOUT" in os.environ:
+    app.conf.broker_transport_options = {"visibility_timeout": int(os.environ["VISIBILITY_TIMEOUT"])}
 
 
 @app.task(name="shop.add")
@@ -31,6 +33,16 @@ def flaky(self, failures: int) -> str:
 
 @app.task(name="shop.wait")
 def wait(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@app.task(name="shop.wait_late", acks_late=True)
+def wait_late(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@app.task(name="shop.wait_unkept", ignore_result=True)
+def wait_unkept(seconds: float) -> None:
     time.sleep(seconds)
 
 

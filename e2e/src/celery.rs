@@ -15,6 +15,8 @@ use crate::process::{Process, repository};
 pub struct CeleryApp {
     python: PathBuf,
     broker: String,
+    visibility_timeout: Option<u32>,
+    tells_from_start: bool,
 }
 
 impl CeleryApp {
@@ -26,7 +28,17 @@ impl CeleryApp {
         let venv = std::env::var_os("TASKPLANE_TEST_VENV").map_or_else(|| repository().join(".venv"), PathBuf::from);
         let python = venv.join("bin/python");
         anyhow::ensure!(python.exists(), "{} is missing: run `scripts/setup test` first", python.display());
-        Ok(Self { python, broker: broker.to_owned() })
+        Ok(Self { python, broker: broker.to_owned(), visibility_timeout: None, tells_from_start: false })
+    }
+
+    /// Workers that are started from now on deliver again what is not acknowledged for so many seconds.
+    pub fn deliver_again_after(&mut self, seconds: u32) {
+        self.visibility_timeout = Some(seconds);
+    }
+
+    /// Workers that are started from now on send task events from the first, before an agent turns them on.
+    pub fn tell_from_start(&mut self) {
+        self.tells_from_start = true;
     }
 
     /// Starts a worker called `name` on `queues`.
@@ -37,7 +49,7 @@ impl CeleryApp {
         let mut command = self.command();
         let node = format!("{name}@test");
         command.args(["-m", "celery", "-A", "shop", "worker", "--loglevel", "INFO", "--concurrency", "2"]);
-        command.args(["--hostname", &node, "--queues", queues]);
+        command.args(["--hostname", &node, "--queues", queues]).args(self.tells_from_start.then_some("--task-events"));
         Process::start(&format!("worker-{name}"), folder, command)
     }
 
@@ -68,6 +80,7 @@ impl CeleryApp {
         let mut command = Command::new(&self.python);
         command.current_dir(repository().join("e2e/app")).env("BROKER_URL", &self.broker);
         command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
+        command.envs(self.visibility_timeout.map(|seconds| ("VISIBILITY_TIMEOUT", seconds.to_string())));
         command
     }
 }
@@ -87,6 +100,15 @@ impl Producer {
     pub async fn send(&mut self, task: &str, args: Value, kwargs: Value, queue: &str) -> Result<String> {
         let sent = self.ask(json!({"task": task, "args": args, "kwargs": kwargs, "queue": queue})).await?;
         sent["id"].as_str().map(str::to_owned).context("a task id")
+    }
+
+    /// Sends `task` to `queue`, to be run in so many seconds, and returns its id.
+    ///
+    /// # Errors
+    /// When the producer has ended.
+    pub async fn send_later(&mut self, task: &str, args: Value, queue: &str, seconds: u32) -> Result<String> {
+        let request = json!({"task": task, "args": args, "kwargs": {}, "queue": queue, "countdown": seconds});
+        self.ask(request).await?["id"].as_str().map(str::to_owned).context("a task id")
     }
 
     /// Sends a chord that adds up squares of `numbers`; returns the ids of its members and of its body.

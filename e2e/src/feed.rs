@@ -15,6 +15,8 @@ use serde_json::{Map, Value, json};
 
 use crate::dice::Dice;
 
+/// A channel of events that no agent is told of.
+const ELSEWHERE: &str = "elsewhere.celeryev";
 /// Events in one published message; Celery groups them like that.
 const EVENTS_PER_MESSAGE: usize = 10;
 /// Tasks under way at once.
@@ -232,7 +234,11 @@ impl Feed {
             "properties": {"delivery_mode": 1, "priority": 0, "delivery_tag": "feed",
                 "delivery_info": {"exchange": "celeryev", "routing_key": "task.multi"}},
         });
-        Ok(redis::cmd("PUBLISH").arg(&self.channel).arg(message.to_string()).query_async(&mut self.redis).await?)
+        // An agent that sees no workers listens to all channels for a while, in case they are on another one: that does not count.
+        let mut both = redis::pipe();
+        both.atomic().publish(&self.channel, message.to_string()).publish(ELSEWHERE, "");
+        let (here, elsewhere): (u64, u64) = both.query_async(&mut self.redis).await?;
+        Ok(here.saturating_sub(elsewhere))
     }
 }
 

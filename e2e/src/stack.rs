@@ -50,6 +50,8 @@ pub struct Stack {
     pub broker: String,
     /// What else the agent is told when it is started the next time.
     pub agent_options: Vec<String>,
+    /// What else the brain is told when it is started the next time.
+    pub brain_options: Vec<String>,
     brain_port: u16,
     redis_port: u16,
     token: String,
@@ -104,6 +106,7 @@ impl Stack {
             url,
             broker,
             agent_options: Vec::new(),
+            brain_options: Vec::new(),
             brain_port,
             redis_port,
             token,
@@ -150,6 +153,7 @@ impl Stack {
     pub async fn start_brain(&mut self) -> Result<()> {
         let mut command = Command::new(binary()?);
         command.args(["brain", "--listen", &format!("127.0.0.1:{}", self.brain_port)]).args(self.store.options());
+        command.args(&self.brain_options);
         let brain = Process::start("brain", self.folder.path(), command)?;
         let ready = format!("{}/readyz", self.url);
         let found = eventually("the brain", async || {

@@ -1,4 +1,4 @@
-//! In real Chromium: a task appears live, and is retried from the dashboard.
+//! In real Chromium: a task appears live, and is retried from the dashboard; one that waits says why.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 #[tokio::test]
-async fn a_failed_task_appears_live_and_is_retried_from_the_dashboard() -> Result<()> {
+async fn a_failed_task_appears_live_and_is_retried_and_a_waiting_one_says_why() -> Result<()> {
     let mut stack = Stack::start(StackOptions { queues: "default" }).await?;
     let [flag, place] = stack.store_options();
     let link = run_binary(&["signin-link", "--public-url", &stack.url, &flag, &place]).await?;
@@ -39,7 +39,11 @@ async fn a_failed_task_appears_live_and_is_retried_from_the_dashboard() -> Resul
     input.write_all(format!("{}\n", json!({"task_id": old})).as_bytes()).await?;
     next("seen").await.with_context(|| stack.logs())?;
     let retried = next("retried").await.with_context(|| stack.logs())?;
-    assert_eq!(retried["problems"], json!([]), "the page had no errors");
+    let forgotten = stack.producer.send("shop.add", json!([1, 2]), json!({}), "forgotten").await?;
+    stack.api.task_in_state(&forgotten, "pending").await?;
+    input.write_all(format!("{}\n", json!({"task_id": forgotten})).as_bytes()).await?;
+    let explained = next("explained").await.with_context(|| stack.logs())?;
+    assert_eq!(explained["problems"], json!([]), "the page had no errors");
 
     let original = stack.api.get(&format!("tasks/celery/{old}")).await?;
     let new = original["retried_as"].as_str().context("a new task")?;

@@ -173,6 +173,44 @@ async fn a_queue_is_purged_only_when_that_was_confirmed() -> Result<()> {
 }
 
 #[tokio::test]
+async fn workers_are_given_orders_and_each_reply_is_shown() -> Result<()> {
+    let stack = Stack::start(StackOptions { queues: "default" }).await?;
+    let worker = async |what: &str, is: &dyn Fn(&Value) -> bool| {
+        let found = eventually(what, async || {
+            let workers = stack.api.get("workers").await?;
+            Ok(workers["items"].as_array().into_iter().flatten().find(|worker| is(worker)).cloned())
+        });
+        found.await.with_context(|| stack.logs())
+    };
+    let before = worker("the worker", &|worker| worker["concurrency"].is_u64()).await?["concurrency"].clone();
+    let pinged = done(&stack, &["workers", "ping"]).await?.out;
+    assert!(pinged.contains("w1@test") && pinged.contains("pong"), "{pinged}");
+
+    done(&stack, &["workers", "grow", "w1@test", "--by", "2"]).await?;
+    let grown = before.as_u64().unwrap_or(0) + 2;
+    worker("a grown pool", &|worker| worker["concurrency"] == grown).await?;
+    done(&stack, &["workers", "shrink", "w1@test", "--by", "2"]).await?;
+    worker("a shrunk pool", &|worker| worker["concurrency"] == before).await?;
+
+    done(&stack, &["workers", "add-consumer", "late", "w1@test"]).await?;
+    worker("one more queue", &|worker| worker["queues"] == json!(["default", "late"])).await?;
+    let limited = done(&stack, &["workers", "rate-limit", "shop.add", "10/s", "w1@test"]).await?.out;
+    assert!(limited.contains("new rate limit set successfully"), "{limited}");
+    let unknown = operate(&stack, &["workers", "rate-limit", "shop.nothing", "10/s", "w1@test"]).await?;
+    assert!(unknown.code == Some(1) && unknown.out.contains("unknown task"), "{unknown:?}");
+    let silent = operate(&stack, &["workers", "ping", "nobody@test"]).await?;
+    assert!(silent.code == Some(1) && silent.out.contains("did not reply"), "{silent:?}");
+
+    operate(&stack, &["workers", "shutdown", "w1@test"]).await?.refused(2, &["nothing was done", "w1@test", "--yes"]);
+    done(&stack, &["workers", "shutdown", "w1@test", "--yes"]).await?;
+    worker("a worker that is gone", &|worker| worker["state"] == "offline").await?;
+    // Who asked for it is on record.
+    let audit = stack.api.get("audit").await?.to_string();
+    assert!(audit.contains("worker_control") && audit.contains("shutdown"), "{audit}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_goes_wrong_is_said_in_a_sentence() -> Result<()> {
     let stack = Stack::start(StackOptions { queues: "" }).await?;
     let [flag, place] = stack.store_options();

@@ -10,7 +10,7 @@ fuzz_target!(|raw: &[u8]| {
         assert!(!message.sent.task_id.is_empty());
         encodes_within_bounds(message.sent);
         if let Some(again) = message.again {
-            // Whatever can be read can be retried, and a worker would survive the message.
+            // Whatever can be read, and a worker could take, can be retried; a worker would survive the message.
             let again = again.expect("a readable task can be published again");
             assert!(fuzzing::task_message(&again).is_some());
         }

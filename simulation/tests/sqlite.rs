@@ -9,6 +9,7 @@ use taskplane_model::command::{Command, CommandOutcome};
 use taskplane_model::rollup::Rollup;
 use taskplane_model::{TaskRecord, Timestamp, time::MINUTE};
 use taskplane_simulation::{Contents, Keep, PROJECT, Store, run, run_on};
+use taskplane_store::commands::CommandQuery;
 use taskplane_store::ingest::{BatchToStore, OpenedStream, Recorded, StreamToOpen};
 use taskplane_store::stats::StatsQuery;
 use taskplane_store::tasks::{Page, TaskQuery};
@@ -117,7 +118,7 @@ impl Store for OnSqlite {
         self.runtime.block_on(async {
             let agents = self.store().agents(PROJECT).await.expect("agents");
             let page = Page { limit: 1_000, cursor: None };
-            let (commands, _) = self.store().commands(PROJECT, None, page).await.expect("commands");
+            let (commands, _) = self.store().commands(PROJECT, CommandQuery::default(), page).await.expect("commands");
             let mut statistics = BTreeMap::new();
             for name in &self.names {
                 for queue in &self.queues {

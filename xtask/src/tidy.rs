@@ -16,8 +16,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store-postgres", &["model", "store", "tokio-postgres"]),
     ("brain", &["model", "protocol", "store", "axum"]),
     ("agent", &["model", "protocol"]),
-    ("engine-celery", &["model", "agent", "redis", "lapin"]),
-    ("scheduler-celery-beat", &["model", "agent", "rusqlite", "tokio-postgres", "mysql_async", "redis"]),
+    ("celery-address", &["redis"]),
+    ("engine-celery", &["model", "agent", "celery-address", "redis", "lapin"]),
+    (
+        "scheduler-celery-beat",
+        &["model", "agent", "celery-address", "rusqlite", "tokio-postgres", "mysql_async", "redis"],
+    ),
     ("conformance", &["protocol"]),
     (
         "taskplane",

@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use preview::{ArgumentSource, RetryPreview};
-pub use state::{FoundIn, FoundState, FoundTask, FoundTasks, KnownBy};
+pub use state::{FoundIn, FoundState, FoundTask, FoundTasks};
+pub use taskplane_model::KnownBy;
 pub use worker_control::{WorkerAction, WorkerControlRequest, WorkerReplies};
 
 /// A queue engine beside which the agent runs: one broker of one kind.

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use taskplane_model::stuck::AskAfter;
 use taskplane_store::{Store, StoreError};
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -18,9 +19,11 @@ use crate::ingest::{Ingest, IngestOptions};
 use crate::live::LiveHub;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
+use crate::problems::Watches;
 use crate::public_url::{PublicUrl, PublicUrlError};
 use crate::replicas::{Leadership, ReplicaName, Replicas};
 use crate::retention::Retention;
+use crate::why::Inquiries;
 
 /// Bulk jobs and dry runs whose tasks are looked through at once; more wait.
 const RESOLVING: usize = 2;
@@ -48,6 +51,8 @@ pub struct StartOptions {
     pub retention: Retention,
     /// How it is known among the brains on its database.
     pub replica: ReplicaName,
+    /// How long tasks may be under way before agents are asked about them.
+    pub ask_after: AskAfter,
 }
 
 /// Everything that handlers and connections need: one pointer to its [`Parts`].
@@ -86,8 +91,14 @@ pub struct Parts {
     pub public_url: PublicUrl,
     /// How long things are kept.
     pub retention: Retention,
+    /// How long tasks may be under way before agents are asked about them.
+    pub ask_after: AskAfter,
     /// Turns to look through all tasks that a filter means, which reads a lot.
     pub resolving: Semaphore,
+    /// What workers and queues were seen to do over time.
+    pub(crate) watches: Watches,
+    /// Tasks that agents are asked about.
+    pub(crate) inquiries: Inquiries,
     /// Background tasks, to wait for when stopping.
     pub tasks: TaskTracker,
 }
@@ -119,7 +130,7 @@ impl Brain {
         stop: CancellationToken,
         options: StartOptions,
     ) -> Result<Self, StartError> {
-        let StartOptions { limits, retention, replica } = options;
+        let StartOptions { limits, retention, replica, ask_after } = options;
         let public_url = PublicUrl::parse(public_url)?;
         let run = store.replicas().map(|replicas| replicas.run());
         let peers = Peers::new(run)?;
@@ -151,7 +162,10 @@ impl Brain {
             stop,
             public_url,
             retention,
+            ask_after,
             resolving: Semaphore::new(RESOLVING),
+            watches: Watches::default(),
+            inquiries: Inquiries::default(),
             tasks,
         };
         let brain = Self { parts: Arc::new(parts) };

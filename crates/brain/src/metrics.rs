@@ -6,6 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use taskplane_model::stuck::Verdict;
 use taskplane_store::retention::{Kept, StorageReport};
 
 /// All counters, and the registry that writes them out.
@@ -47,6 +48,46 @@ pub struct Metrics {
     pub dropped: Family<DroppedLabels, Counter>,
     /// 1 while a round of dropping is at work.
     pub retention_at_work: Gauge,
+    /// Tasks that agents were asked about because they were under way for long, by what that came to.
+    pub task_inquiries: Family<InquiryLabels, Counter>,
+    /// Tasks that were called lost.
+    pub lost_tasks: Counter,
+}
+
+/// Label of [`Metrics::task_inquiries`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct InquiryLabels {
+    /// What it came to.
+    pub outcome: InquiryOutcome,
+}
+
+/// What a question about a task came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum InquiryOutcome {
+    /// It has ended.
+    Completed,
+    /// It lives.
+    Alive,
+    /// Nobody could say.
+    Unclear,
+    /// Nothing was found of it, for the first time.
+    Missing,
+    /// Nothing was found of it again.
+    Lost,
+    /// The agent did not answer.
+    Failed,
+}
+
+impl From<&Verdict> for InquiryOutcome {
+    fn from(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Completed => Self::Completed,
+            Verdict::Alive => Self::Alive,
+            Verdict::Unclear => Self::Unclear,
+            Verdict::Missing => Self::Missing,
+            Verdict::Lost(_) => Self::Lost,
+        }
+    }
 }
 
 /// Label of [`Metrics::storage_bytes`].
@@ -189,6 +230,8 @@ impl Metrics {
             storage_bytes: Family::default(),
             dropped: Family::default(),
             retention_at_work: Gauge::default(),
+            task_inquiries: Family::default(),
+            lost_tasks: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("agent_connections", "Agent connections now", metrics.connections.clone());
@@ -216,6 +259,9 @@ impl Metrics {
         registry.register("retention_dropped", "Rows dropped, as too old or too many", metrics.dropped.clone());
         let at_work = metrics.retention_at_work.clone();
         registry.register("retention_at_work", "1 while what is too old or too much is dropped", at_work);
+        let inquiries = metrics.task_inquiries.clone();
+        registry.register("task_inquiries", "Questions about tasks that were under way for long", inquiries);
+        registry.register("tasks_lost", "Tasks of which nothing was found any more", metrics.lost_tasks.clone());
         Self { registry, ..metrics }
     }
 

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
             Command::Backup(options) => commands::backup::run(options).await,
             Command::Restore(options) => commands::restore::run(options).await,
             Command::Doctor(options) => commands::doctor::run(options).await,
+            Command::Problems(command) => commands::problems::run(command).await,
             Command::Tasks(command) => commands::tasks::run(command).await,
             Command::Queues(command) => commands::queues::run(command).await,
             Command::Schedules(command) => commands::schedules::run(command).await,

@@ -2,6 +2,11 @@
 
 use crate::Timestamp;
 
+/// Who gave a command that the brain gave by itself. People's names begin with what they came with.
+pub const BRAIN: &str = "taskplane";
+/// The only command that the brain gives by itself: it asks, and changes nothing.
+pub const INQUIRY: &str = "query_state";
+
 /// How a command stands. The number is stored: never renumber, only append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -78,6 +83,12 @@ pub struct Command {
 }
 
 impl Command {
+    /// True for a question that the brain asked by itself. Nobody did anything: it is not in the audit log, and lists leave it
+    /// out unless they are asked for it.
+    pub fn is_inquiry(&self) -> bool {
+        self.cmd == INQUIRY && self.created_by == BRAIN
+    }
+
     /// What it is about, as the audit log names it: a task's id, or a schedule's.
     pub fn subject(&self) -> Option<String> {
         let schedule = || self.args.get("scheduler").and_then(|_| self.args.get("id")?.as_str());

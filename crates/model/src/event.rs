@@ -79,6 +79,41 @@ impl TaskEventKind {
     }
 }
 
+/// How an event is known that no event of the engine's own told. The number is stored, from 1 to 3: never renumber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KnownBy {
+    /// The result was published when it was stored.
+    ResultChannel = 1,
+    /// The result lay in the backend.
+    ResultBackend = 2,
+    /// A worker said so when it was asked.
+    Inspection = 3,
+}
+
+impl KnownBy {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::ResultChannel, Self::ResultBackend, Self::Inspection];
+
+    /// Its name on the wire.
+    pub fn wire_name(self) -> &'static str {
+        match self {
+            Self::ResultChannel => "result_channel",
+            Self::ResultBackend => "result_backend",
+            Self::Inspection => "inspection",
+        }
+    }
+
+    /// Reads a wire name.
+    pub fn from_wire_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known_by| known_by.wire_name() == name)
+    }
+
+    /// Reads a stored number.
+    pub fn from_number(number: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|known_by| *known_by as u64 == number)
+    }
+}
+
 /// One task event, ready to fold. Text is borrowed from the frame it came in.
 ///
 /// JSON values (`args`, `kwargs`, `result`) are compact JSON text, already redacted by the agent.
@@ -136,6 +171,8 @@ pub struct TaskEvent<'a> {
     pub expired: bool,
     /// It went back to the queue.
     pub requeue: bool,
+    /// How it is known, if not by an event of the engine's own.
+    pub known_by: Option<KnownBy>,
     /// Progress: units done.
     pub done: Option<f64>,
     /// Progress: units in all.

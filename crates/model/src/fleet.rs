@@ -38,6 +38,10 @@ pub struct WorkerFacts {
     pub hostname: Option<String>,
     /// Process id.
     pub pid: Option<u64>,
+    /// It sends task events.
+    pub task_events: Option<bool>,
+    /// Its broker delivers messages again that stay unacknowledged for so long, in seconds. Only some brokers do.
+    pub visibility_timeout_s: Option<f64>,
 }
 
 /// The latest word on one worker.
@@ -77,6 +81,8 @@ impl Worker {
             software: winner.software.or(loser.software),
             hostname: winner.hostname.or(loser.hostname),
             pid: winner.pid.or(loser.pid),
+            task_events: winner.task_events.or(loser.task_events),
+            visibility_timeout_s: winner.visibility_timeout_s.or(loser.visibility_timeout_s),
         };
         if newer {
             self.sign = other.sign;

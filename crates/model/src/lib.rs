@@ -14,9 +14,10 @@ pub mod rollup;
 pub mod schedule;
 pub mod schedule_run;
 pub mod sketch;
+pub mod stuck;
 pub mod task;
 pub mod time;
 
-pub use event::{TaskEvent, TaskEventKind};
+pub use event::{KnownBy, TaskEvent, TaskEventKind};
 pub use task::{Task, TaskRecord, TaskRef, TaskState};
 pub use time::Timestamp;

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 use taskplane_model::fleet::{Queue, Worker, WorkerFacts, WorkerSign};
-use taskplane_model::{TaskEvent, TaskEventKind, Timestamp};
+use taskplane_model::{KnownBy, TaskEvent, TaskEventKind, Timestamp};
 use thiserror::Error;
 
 use crate::frame::{Event, event_types};
@@ -175,6 +175,7 @@ fn task_event<'e>(event: &'e Event<'_>, kind: TaskEventKind, ts: Timestamp) -> R
         exception_message: text(&event.exception_message),
         traceback: text(&event.traceback),
         signal: text(&event.signal),
+        known_by: text(&event.known_by).and_then(KnownBy::from_wire_name),
         terminated: event.terminated.unwrap_or(false),
         expired: event.expired.unwrap_or(false),
         requeue: event.requeue.unwrap_or(false),
@@ -198,6 +199,8 @@ fn worker_facts(event: &Event<'_>) -> WorkerFacts {
         software,
         hostname: own(&event.hostname),
         pid: event.pid,
+        task_events: event.task_events,
+        visibility_timeout_s: event.visibility_timeout_s.filter(|s| s.is_finite() && *s >= 0.0),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod access;
 pub mod backend;
 pub mod bulk;
 pub mod checkup;
+pub mod commands;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
@@ -32,11 +33,12 @@ pub use replicas::{ReplicaStore, SharedStore};
 pub use search::SearchStore;
 
 use access::{AgentToken, ApiKey, AuditEntry, NewAudit, Project, SecretHash, SessionGrant, TokenGrant};
+use commands::CommandQuery;
 use fleet::{Heard, QuarantinedEvent, ScheduleNews, SchedulesTold, StoredSchedule};
 use ingest::{BatchToStore, OpenedStream, Recorded, StreamToOpen};
 use retention::{Dropped, Kept, StorageReport};
 use stats::{StatsPoint, StatsQuery, TaskTypeStats};
-use tasks::{Page, RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
+use tasks::{LostTask, Page, RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
 
 /// What a store function returns.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -110,6 +112,10 @@ pub trait TaskStore: Send + Sync {
     /// The raw batches that told of a task, oldest first, as far as they are still kept.
     async fn task_batches(&self, project: u64, engine: &str, task_id: &str) -> Result<Vec<RawBatch>>;
 
+    /// Calls tasks lost, on disk when this returns; each only if nothing has become known of it since it was judged. Returns those
+    /// that were changed, as they are now stored. What is unknown stays so.
+    async fn mark_lost(&self, project: u64, lost: Vec<LostTask>, now: Timestamp) -> Result<Vec<StoredTask>>;
+
     /// The workflow around a task: everything reachable by root, parent, group, chord and retry, up to `limit` tasks. `None`
     /// when the task is not known.
     async fn task_tree(&self, project: u64, engine: &str, task_id: &str, limit: usize) -> Result<Option<TaskTree>>;
@@ -166,7 +172,7 @@ pub trait ScheduleStore: Send + Sync {
 /// Commands and their ends.
 #[async_trait]
 pub trait CommandStore: Send + Sync {
-    /// Records a command and its audit entry; the second value is true. When a command with the same idempotency key exists
+    /// Records a command and, unless the brain asks by itself, its audit entry; the second value is true. When a command with the same idempotency key exists
     /// already, nothing is recorded, and that command comes back with false.
     async fn create_command(
         &self,
@@ -197,9 +203,11 @@ pub trait CommandStore: Send + Sync {
     /// One command.
     async fn command(&self, project: u64, id: &str) -> Result<Option<Command>>;
 
-    /// Commands, newest first, optionally those about one task.
-    async fn commands(&self, project: u64, task_id: Option<&str>, page: Page)
-    -> Result<(Vec<Command>, Option<String>)>;
+    /// Commands, newest first.
+    async fn commands(&self, project: u64, query: CommandQuery, page: Page) -> Result<(Vec<Command>, Option<String>)>;
+
+    /// Forgets a question that the brain asked by itself, when it has ended. Other commands stay.
+    async fn forget_inquiry(&self, project: u64, id: &str) -> Result<()>;
 }
 
 /// Who may come in.

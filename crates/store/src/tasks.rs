@@ -1,7 +1,9 @@
 //! Queries for tasks, and their answers.
 
 use taskplane_model::filter::TaskFilter;
-use taskplane_model::{TaskRecord, TaskState, Timestamp};
+use taskplane_model::stuck::evidence_text;
+use taskplane_model::task::Mark;
+use taskplane_model::{TaskEventKind, TaskRecord, TaskState, Timestamp};
 
 /// Counts are exact up to here, and say "more" beyond it, or where looking for words and arguments would have taken too long.
 pub const COUNT_BOUND: u64 = 10_000;
@@ -34,6 +36,35 @@ pub struct StoredTask {
     pub agent: Option<String>,
     /// What is known.
     pub record: TaskRecord,
+}
+
+/// A task that is to be called lost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LostTask {
+    /// As it was when it was judged.
+    pub judged: StoredTask,
+    /// Why, a clause each.
+    pub evidence: Vec<String>,
+}
+
+impl LostTask {
+    /// True when nothing that happened to the task has become known since it was judged.
+    pub fn is_still(&self, record: &TaskRecord) -> bool {
+        record.marks == self.judged.record.marks && record.progress == self.judged.record.progress
+    }
+
+    /// What is added to its record. Its worker's clock may be ahead of ours: what is known of it came before all the same.
+    pub fn mark(&self, now: Timestamp) -> Mark {
+        let task = self.judged.record.task();
+        Mark {
+            attempt: Some(task.current().number),
+            kind: TaskEventKind::Lost,
+            ts: now.max(task.updated_at.plus(1)),
+            worker: task.worker().map(str::to_owned),
+            exception_message: Some(evidence_text(&self.evidence)),
+            ..Mark::default()
+        }
+    }
 }
 
 /// One page of tasks, newest first.

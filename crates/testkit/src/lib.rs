@@ -8,6 +8,7 @@ mod port;
 mod postgres;
 mod postgres_server;
 mod rabbitmq_server;
+mod redis_server;
 
 pub use authority::{Authority, Issued};
 pub use balancer::Balancer;
@@ -17,3 +18,4 @@ pub use port::free_port;
 pub use postgres::PostgresDatabase;
 pub use postgres_server::{POSTGRES_PASSWORD, PostgresServer};
 pub use rabbitmq_server::RabbitMqServer;
+pub use redis_server::{RedisServer, RedisSetup, Sentinels};

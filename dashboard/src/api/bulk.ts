@@ -1,29 +1,41 @@
-import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query'
+import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
 import { client, unwrap } from './client'
-import type { BulkItem, BulkJob, NewBulkJob, TaskFilter } from './types'
+import type { BulkItem, BulkJob, NewBulkJob, TaskState } from './types'
 
 const projects = '/api/v1/projects/{project}'
+
+/** Which tasks are to be retried. */
+export interface BulkWanted {
+  filter: NewBulkJob['filter']
+  /** States beyond those of failures that are retried, too. */
+  include: TaskState[]
+}
 
 /** How a bulk retry goes about it. */
 export interface BulkPlan {
   expected_count: number
-  canary: number
-  rate_per_minute: number
-  stop_above_percent: number
+  canary?: number
+  rate_per_minute?: number
+  stop_above_percent?: number
 }
 
-const post = (project: string, body: NewBulkJob, signal?: AbortSignal) =>
-  unwrap(client.POST(`${projects}/bulk`, { params: { path: { project } }, body, ...(signal && { signal }) }))
+async function post(project: string, body: NewBulkJob, signal?: AbortSignal) {
+  // To the brain no ids mean every task there is; here they mean that nothing is picked.
+  if (body.filter.ids?.length === 0) throw new Error('No task is picked.')
+  return unwrap(client.POST(`${projects}/bulk`, { params: { path: { project } }, body, ...(signal && { signal }) }))
+}
 
-/** What a retry of all tasks that match would do; taken anew each time it is asked for. */
-export const bulkDryRunQuery = (project: string, filter: TaskFilter) =>
+/** What a retry of these tasks would do; taken anew each time it is asked for. */
+export const bulkDryRunQuery = (project: string, wanted: BulkWanted) =>
   queryOptions({
-    queryKey: ['bulk-dry-run', project, filter],
+    queryKey: ['bulk-dry-run', project, wanted],
     queryFn: async ({ signal }) => {
-      const found = await post(project, { cmd: 'retry', filter, dry_run: true }, signal)
+      const found = await post(project, { cmd: 'retry', ...wanted, dry_run: true }, signal)
       if ('retryable' in found) return found
       throw new Error('The brain made a job instead of a dry run.')
     },
+    // Another choice in the same dialog must not make it jump.
+    placeholderData: keepPreviousData,
     staleTime: 0,
     gcTime: 0,
     retry: false,
@@ -32,8 +44,8 @@ export const bulkDryRunQuery = (project: string, filter: TaskFilter) =>
   })
 
 /** The key makes a repeated send of the same click one job. */
-export async function createBulkRetry(project: string, filter: TaskFilter, plan: BulkPlan, idempotencyKey: string): Promise<BulkJob> {
-  const made = await post(project, { cmd: 'retry', filter, ...plan, idempotency_key: idempotencyKey })
+export async function createBulkRetry(project: string, wanted: BulkWanted, plan: BulkPlan, idempotencyKey: string): Promise<BulkJob> {
+  const made = await post(project, { cmd: 'retry', ...wanted, ...plan, idempotency_key: idempotencyKey })
   if ('counts' in made) return made
   throw new Error('The brain made a dry run instead of a job.')
 }

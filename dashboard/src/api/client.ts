@@ -1,6 +1,6 @@
 import createClient from 'openapi-fetch'
 import type { paths } from './schema.gen'
-import type { Problem } from './types'
+import type { ProblemDocument } from './types'
 
 /** The brain's own origin and path prefix, without a trailing slash. */
 export const baseUrl = new URL('.', document.baseURI).href.replace(/\/$/, '')
@@ -32,7 +32,7 @@ interface Answer<T> {
 export async function unwrap<T>(pending: Promise<Answer<T>>): Promise<T> {
   const { data, error, response } = await pending
   if (response.ok) return data as T
-  const problem: Partial<Problem> = typeof error === 'object' && error !== null ? error : {}
+  const problem: Partial<ProblemDocument> = typeof error === 'object' && error !== null ? error : {}
   throw new ApiError(response.status, problem.title ?? response.statusText, problem.detail ?? '', problem.code ?? null)
 }
 

@@ -36,7 +36,6 @@ export type NewCommand =
   | { cmd: 'cancel_task'; args: { engine: string; task_id: string; terminate: boolean; signal?: string } }
   | { cmd: 'preview_retry'; args: { engine: string; task_ids: string[] } }
   | { cmd: 'worker_control'; args: { engine: string; worker: string } & WorkerOrder }
-  | { cmd: 'bulk_retry'; args: { engine: string; task_ids: string[] } }
   | { cmd: 'purge_queue'; args: { engine: string; queue: string } }
   | { cmd: 'schedule_create'; args: { scheduler: string; schedule: ScheduleFields } }
   | { cmd: 'schedule_update'; args: { scheduler: string; id: string; schedule: ScheduleFields } }

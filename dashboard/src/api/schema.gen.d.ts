@@ -269,6 +269,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Problems
+         * @description What needs someone now, the worst first: agents that do not see, queues that nothing consumes, workers that are gone or take no
+         *     tasks, schedules that did not run. Each with its cause, what to do, and since when. The live topics `agents`, `workers` and `queues`
+         *     tell when it may have changed.
+         */
+        get: operations["list_problems"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/quarantine": {
         parameters: {
             query?: never;
@@ -576,6 +598,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/tasks/{engine}/{task_id}/why": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Why a task is not running
+         * @description What keeps it, what blocks first, each with how and when it was known; for a task that runs, since when and how long others of
+         *     its type take. With `ask`, its agent is asked, which every role may: it changes nothing. Of one task one inquiry is under way at a
+         *     time, and a project may make a few a second.
+         */
+        get: operations["get_task_why"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/workers": {
         parameters: {
             query?: never;
@@ -777,6 +821,8 @@ export interface components {
              * @description When it began.
              */
             started_at?: string | null;
+            /** @description Every time that it began, ascending: more than one when its message was delivered again. */
+            starts: components["schemas"]["Start"][];
             /** @description Where this attempt is, or how it ended. */
             state: components["schemas"]["TaskState"];
             /** @description Traceback of the exception. */
@@ -909,6 +955,8 @@ export interface components {
         };
         /** @description Which tasks: the fields of `GET tasks`. All must be met. */
         BulkFilter: {
+            /** @description With one of these ids, 1 to 1,000: a selection. Not a field of `GET tasks`. */
+            ids?: string[] | null;
             /** @description Task types, comma-separated; `*` stands for anything. */
             name?: string | null;
             /**
@@ -976,7 +1024,7 @@ export interface components {
             created_at: string;
             /** @description Who made it. */
             created_by: string;
-            /** @description Which tasks were asked for. */
+            /** @description Which tasks were asked for; of a selection, how many (`picked`). */
             filter: {
                 [key: string]: unknown;
             };
@@ -1158,6 +1206,82 @@ export interface components {
          * @enum {string}
          */
         EdgeKind: "parent" | "group" | "chord" | "retry";
+        /** @description Something that needs someone. */
+        FoundProblem: {
+            /** @description How it shows, and how it is known. */
+            cause: string;
+            /** @description What is wrong. */
+            kind: components["schemas"]["FoundProblemKind"];
+            /** @description What to do about it, where that can be said. */
+            remedy?: string | null;
+            /** @description How bad it is. */
+            severity: components["schemas"]["FoundProblemSeverity"];
+            /**
+             * Format: date-time
+             * @description Since when it is so, or has been seen to be so.
+             */
+            since?: string | null;
+            /** @description What has it. */
+            subject: components["schemas"]["FoundProblemSubject"];
+            /**
+             * @description What is wrong, in a line.
+             * @example No worker consumes emails
+             */
+            title: string;
+        };
+        /**
+         * @description What is wrong.
+         * @enum {string}
+         */
+        FoundProblemKind: "agent_offline" | "engine_unreached" | "agent_problem" | "lost_batches" | "quarantine" | "queue_unconsumed" | "worker_offline" | "worker_silent" | "worker_idle" | "events_off" | "eta_beyond_visibility" | "scheduler_silent" | "schedules_missed" | "schedules_overdue";
+        /** @description All problems that there are now, the worst first. */
+        FoundProblemPage: {
+            /** @description The items. */
+            items: components["schemas"]["FoundProblem"][];
+            /** @description Where the next page begins; null on the last one. */
+            next_cursor?: string | null;
+        };
+        /**
+         * @description How bad it is.
+         * @enum {string}
+         */
+        FoundProblemSeverity: "error" | "warning";
+        /** @description What has a problem. */
+        FoundProblemSubject: {
+            /** @description Its engine, where it has one. */
+            engine?: string | null;
+            /** @description Its name. */
+            name: string;
+            /** @description What kind of thing it is. */
+            type: components["schemas"]["FoundProblemSubjectType"];
+        };
+        /**
+         * @description What kind of thing has a problem.
+         * @enum {string}
+         */
+        FoundProblemSubjectType: "agent" | "worker" | "queue" | "scheduler";
+        /** @description What the agent found when it was asked. */
+        Inquiry: {
+            /**
+             * Format: date-time
+             * @description When it was asked.
+             */
+            asked_at: string;
+            /** @description What was looked at, in clauses; or why there is no answer. */
+            evidence: string[];
+            /**
+             * @description Where it was found: `result_backend`, `worker`, `queue` or `unacked`.
+             * @example queue
+             */
+            found_in?: string | null;
+            /**
+             * @description The state by what was found; `unknown` where nothing was, or nobody answered.
+             * @example pending
+             */
+            state: string;
+            /** @description Workers that should have answered, and did not. */
+            workers_silent: string[];
+        };
         /** @description How long something is kept, and how far back it reaches. */
         KeptFor: {
             /**
@@ -1183,6 +1307,18 @@ export interface components {
          * @enum {string}
          */
         KeptKind: "events" | "tasks" | "failures" | "minutes" | "hours" | "days";
+        /** @description Why a task counts as lost. */
+        Lost: {
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            at: string;
+            /** @description What was looked at and what that showed, a clause each. */
+            evidence: string[];
+            /** @description The worker that had it. */
+            worker?: string | null;
+        };
         /** @description An agent token to make. */
         NewAgentToken: {
             /** @description The only agent that may use it; without, any may. */
@@ -1442,7 +1578,7 @@ export interface components {
             problem?: components["schemas"]["ScheduleProblem"] | null;
             /** @description Queue that the task goes to. */
             queue?: string | null;
-            /** @description It is defined in code and cannot be changed from here. */
+            /** @description It stands in the application's code or settings and cannot be changed from here. */
             read_only?: boolean | null;
             /** @description Scheduler that has it, such as `celery-beat`. */
             scheduler: string;
@@ -1584,6 +1720,16 @@ export interface components {
             role: components["schemas"]["Role"];
             /** @description Version of the brain. */
             version: string;
+        };
+        /** @description One time that an attempt was begun. */
+        Start: {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description On which worker. */
+            worker?: string | null;
         };
         /** @description What happened in one step of time. */
         StatsPoint: {
@@ -1777,6 +1923,8 @@ export interface components {
              * @description When it began.
              */
             started_at?: string | null;
+            /** @description An attempt of it was begun more than once: its message was delivered again. */
+            started_twice: boolean;
             /** @description Where it is in its life. */
             state: components["schemas"]["TaskState"];
             /** @description The engine's id. */
@@ -1809,6 +1957,7 @@ export interface components {
         TaskDetail: components["schemas"]["Task"] & {
             /** @description Its attempts, ascending. */
             attempts: components["schemas"]["Attempt"][];
+            lost?: components["schemas"]["Lost"] | null;
             /** @description What happened to it, ascending. */
             timeline: components["schemas"]["TimelineEntry"][];
         };
@@ -1953,6 +2102,8 @@ export interface components {
             detail?: string | null;
             /** @description What, such as `task_sent`. */
             event: string;
+            /** @description How it is known, if no event of the engine's own told it: `result_channel`, `result_backend` or `inspection`. */
+            known_by?: string | null;
             /**
              * Format: date-time
              * @description When.
@@ -1970,6 +2121,59 @@ export interface components {
             /** @description Id of the one that came before. */
             parent: string;
         };
+        /** @description Why a task is not running, or what it does instead. */
+        Why: {
+            /** @description Engine. */
+            engine: string;
+            inquiry?: components["schemas"]["Inquiry"] | null;
+            /** @description What keeps it: what blocks first. Empty when it has ended. */
+            reasons: components["schemas"]["WhyReason"][];
+            /** @description Its state as it is recorded. */
+            state: components["schemas"]["TaskState"];
+            /** @description The answer in a sentence. */
+            summary: string;
+            /** @description The engine's id. */
+            task_id: string;
+        };
+        /**
+         * @description What keeps a task, or what it does.
+         * @enum {string}
+         */
+        WhyCode: "eta" | "expired" | "queue_unconsumed" | "queue_unknown" | "behind" | "workers_busy" | "worker_idle" | "worker_gone" | "held_by_worker" | "waits_for_retry" | "agent_offline" | "sample_old" | "running" | "running_long" | "eta_beyond_visibility" | "no_agent";
+        /**
+         * @description How a reason is known.
+         * @enum {string}
+         */
+        WhyKnownBy: "queue_sample" | "worker_heartbeat" | "task_events" | "statistics" | "inquiry" | "agent_connection";
+        /** @description One reason. */
+        WhyReason: {
+            /** @description What it is. */
+            code: components["schemas"]["WhyCode"];
+            /**
+             * Format: date-time
+             * @description When it was last known to be so.
+             */
+            known_at?: string | null;
+            /** @description How it is known. */
+            known_by: components["schemas"]["WhyKnownBy"];
+            /** @description What it does to the task. */
+            role: components["schemas"]["WhyRole"];
+            /**
+             * Format: date-time
+             * @description Since when it is so.
+             */
+            since?: string | null;
+            /**
+             * @description In a sentence or two.
+             * @example No worker consumes the queue emails, in which 34 messages wait.
+             */
+            text: string;
+        };
+        /**
+         * @description What a reason does to the task.
+         * @enum {string}
+         */
+        WhyRole: "blocks" | "delays" | "context";
         /** @description A worker, by its last word. */
         Worker: {
             /**
@@ -2015,6 +2219,14 @@ export interface components {
             software?: string | null;
             /** @description Whether it lives. */
             state: components["schemas"]["WorkerState"];
+            /** @description Whether it sends task events; null while that is not known. */
+            task_events?: boolean | null;
+            /**
+             * Format: double
+             * @description Its broker delivers messages again that stay unacknowledged for so long, in seconds; null where the broker does not,
+             *     or that is not known.
+             */
+            visibility_timeout_s?: number | null;
         };
         /** @description All workers, by name. */
         WorkerPage: {
@@ -2452,6 +2664,8 @@ export interface operations {
             query?: {
                 /** @description Only those about this task. */
                 task_id?: string;
+                /** @description Also what the brain asked by itself lately: how tasks stand that are under way for long. */
+                inquiries?: boolean;
                 /** @description Items per page: 1 to 200, normally 50. */
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
@@ -2545,6 +2759,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Command"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_problems: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All problems */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FoundProblemPage"];
                 };
             };
             /** @description Why it was not done */
@@ -3125,6 +3370,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TaskTree"];
+                };
+            };
+            /** @description Why it was not done */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_task_why: {
+        parameters: {
+            query?: {
+                /** @description Also have the task's agent look at the broker and ask the workers, which takes up to 10 s. */
+                ask?: boolean;
+            };
+            header?: never;
+            path: {
+                project: string;
+                engine: string;
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Why"];
                 };
             };
             /** @description Why it was not done */

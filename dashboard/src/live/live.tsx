@@ -29,9 +29,10 @@ function createLive(project: string, client: QueryClient): Live & { dispose: () 
     void client.invalidateQueries({ predicate: ({ queryKey }) => topics.includes(String(queryKey[0])) })
   }
   const counts = throttle(() => refetch('task-counts'), 1000)
-  const details = throttle(() => refetch('task', 'task-events', 'task-tree'), 500)
+  const details = throttle(() => refetch('task', 'task-events', 'task-tree', 'task-why'), 500)
   const summaries = throttle(() => refetch('stats', 'task-types'), 5000)
   const jobs = throttle(() => refetch('bulk-jobs', 'bulk-items'), 2000)
+  const problems = throttle(() => refetch('problems', 'task-why'), 3000)
   const records = throttle(() => refetch('commands', 'audit', 'schedules', 'schedule', 'schedulers'), 500)
   // Short lists, of which the stream only says that they changed.
   const fleet = {
@@ -64,7 +65,10 @@ function createLive(project: string, client: QueryClient): Live & { dispose: () 
     } else if (topic === 'bulk') {
       applyBulkJobs(client, (data as { items: BulkJob[] }).items)
       jobs.call()
-    } else fleet[topic as FleetTopic]?.call()
+    } else {
+      fleet[topic as FleetTopic]?.call()
+      problems.call()
+    }
   }
 
   const connection = new LiveConnection(`${baseUrl}/api/v1/projects/${encodeURIComponent(project)}/stream?topics=tasks,commands,agents,workers,queues,bulk`, {
@@ -87,7 +91,7 @@ function createLive(project: string, client: QueryClient): Live & { dispose: () 
     },
     dispose() {
       connection.stop()
-      for (const throttled of [counts, details, summaries, jobs, records, ...Object.values(fleet)]) throttled.cancel()
+      for (const throttled of [counts, details, summaries, jobs, problems, records, ...Object.values(fleet)]) throttled.cancel()
     },
   }
 }

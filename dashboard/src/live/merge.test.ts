@@ -59,7 +59,7 @@ describe('insertNew', () => {
 })
 
 it('patches a detail without losing its attempts', () => {
-  const detail: TaskDetail = { ...task(), attempts: [{ attempt: 0, state: 'started' }], timeline: [] }
+  const detail: TaskDetail = { ...task(), attempts: [{ attempt: 0, state: 'started', starts: [] }], timeline: [] }
   const patched = patchDetail(detail, task({ state: 'succeeded', updated_at: at(3) }))
   expect(patched.state).toBe('succeeded')
   expect(patched.attempts).toHaveLength(1)

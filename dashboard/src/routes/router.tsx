@@ -3,7 +3,7 @@ import { basePath } from '../api/client'
 import { NotFound } from './not-found'
 import { PageCrashed } from './page-crashed'
 import { Root } from './root'
-import { overviewSearch, parseSearch, schedulesSearch, stringifySearch, taskSearch, tasksSearch } from './search'
+import { fleetSearch, overviewSearch, parseSearch, schedulesSearch, stringifySearch, taskSearch, tasksSearch } from './search'
 
 const rootRoute = createRootRoute({ component: Root, notFoundComponent: NotFound })
 const getParentRoute = () => rootRoute
@@ -26,8 +26,18 @@ const task = createRoute({
   validateSearch: taskSearch,
   component: lazyRouteComponent(() => import('../features/task/task-page'), 'TaskPage'),
 })
-const queues = createRoute({ getParentRoute, path: '/queues', component: lazyRouteComponent(() => import('../features/queues/queues-page'), 'QueuesPage') })
-const workers = createRoute({ getParentRoute, path: '/workers', component: lazyRouteComponent(() => import('../features/workers/workers-page'), 'WorkersPage') })
+const queues = createRoute({
+  getParentRoute,
+  path: '/queues',
+  validateSearch: fleetSearch,
+  component: lazyRouteComponent(() => import('../features/queues/queues-page'), 'QueuesPage'),
+})
+const workers = createRoute({
+  getParentRoute,
+  path: '/workers',
+  validateSearch: fleetSearch,
+  component: lazyRouteComponent(() => import('../features/workers/workers-page'), 'WorkersPage'),
+})
 const schedules = createRoute({
   getParentRoute,
   path: '/schedules',
@@ -39,7 +49,12 @@ const schedule = createRoute({
   path: '/schedules/$scheduler/$id',
   component: lazyRouteComponent(() => import('../features/schedules/schedule-page'), 'SchedulePage'),
 })
-const agents = createRoute({ getParentRoute, path: '/agents', component: lazyRouteComponent(() => import('../features/agents/agents-page'), 'AgentsPage') })
+const agents = createRoute({
+  getParentRoute,
+  path: '/agents',
+  validateSearch: fleetSearch,
+  component: lazyRouteComponent(() => import('../features/agents/agents-page'), 'AgentsPage'),
+})
 const activity = createRoute({ getParentRoute, path: '/activity', component: lazyRouteComponent(() => import('../features/activity/activity-page'), 'ActivityPage') })
 
 const bulkJob = createRoute({ getParentRoute, path: '/bulk/$jobId', component: lazyRouteComponent(() => import('../features/bulk/job-page'), 'BulkJobPage') })

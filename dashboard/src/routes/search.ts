@@ -24,6 +24,13 @@ export const taskSearch = v.object({
   tab: v.optional(v.fallback(v.optional(v.picklist(TABS)), undefined)),
 })
 
+/** A list of what is there: only some of it, or what has a text in its name. */
+export const fleetSearch = v.object({
+  show: v.optional(v.fallback(v.optional(v.picklist(['attention'])), undefined)),
+  find: text,
+})
+export type FleetSearch = v.InferOutput<typeof fleetSearch>
+
 export const schedulesSearch = v.object({
   show: v.optional(v.fallback(v.optional(v.picklist(['attention', 'paused'])), undefined)),
 })

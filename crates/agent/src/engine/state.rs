@@ -5,28 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use taskplane_model::Timestamp;
 
-/// How an event is known that no event of the engine's own told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KnownBy {
-    /// The result was published when it was stored.
-    ResultChannel,
-    /// The result lay in the backend.
-    ResultBackend,
-    /// A worker said so when it was asked.
-    Inspection,
-}
-
-impl KnownBy {
-    /// Its name on the wire.
-    pub fn wire_name(self) -> &'static str {
-        match self {
-            Self::ResultChannel => "result_channel",
-            Self::ResultBackend => "result_backend",
-            Self::Inspection => "inspection",
-        }
-    }
-}
-
 /// The state of a task as far as the engine can tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FoundState {
@@ -65,8 +43,8 @@ impl FoundState {
     }
 }
 
-/// Where a state was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a state was found, or can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FoundIn {
     /// The result backend.
     ResultBackend,
@@ -111,6 +89,8 @@ pub struct FoundTask {
     pub exception_message: Option<String>,
     /// What was looked at and what that showed, for people; a clause each.
     pub evidence: Vec<String>,
+    /// Of a task that was not found: where it may be all the same, because not everything there could be looked at.
+    pub unseen: Vec<FoundIn>,
 }
 
 /// What was found of the tasks that were asked for.

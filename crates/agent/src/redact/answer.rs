@@ -57,6 +57,10 @@ impl Redactor {
             ("exception", text(&task.exception, MAX_NAME_BYTES)),
             ("exception_message", text(&task.exception_message, text_room)),
         ];
+        if !task.unseen.is_empty() {
+            let places: Vec<_> = task.unseen.iter().map(|place| place.wire_name()).collect();
+            told.insert("unseen".to_owned(), json!(places));
+        }
         told.extend(known.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
         Value::Object(told)
     }
@@ -110,12 +114,15 @@ mod tests {
             exception: Some("E".repeat(600)),
             exception_message: Some(long.clone()),
             evidence: vec!["its worker is gone".into(); 3],
+            unseen: vec![FoundIn::Queue, FoundIn::Unacked],
             ..FoundTask::default()
         };
         let tasks = (0..1_000).map(|n| (format!("{n:0512}"), task.clone())).collect();
         let all = FoundTasks { tasks, workers_answered: 1, workers_silent: vec!["w2@h".into()] };
         let redactor = redactor();
         let told: Map<_, _> = all.tasks.iter().map(|(id, task)| (id.clone(), redactor.found(task, &all))).collect();
+        let unseen = told.values().next().map(|task| task["unseen"].clone());
+        assert_eq!(unseen, Some(json!(["queue", "unacked"])));
         let bytes = Value::Object(told).to_string().len();
         assert!(bytes < taskplane_protocol::limits::MAX_FRAME_BYTES, "{bytes} bytes");
     }

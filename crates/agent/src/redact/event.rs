@@ -118,6 +118,8 @@ fn worker_event<'a>(observation: &Observation, seen: &'a WorkerObservation) -> E
         processed: facts.processed,
         loadavg: (!loadavg.is_empty()).then_some(loadavg),
         queues: facts.queues.as_ref().map(queues),
+        task_events: facts.task_events,
+        visibility_timeout_s: facts.visibility_timeout_s.filter(|seconds| seconds.is_finite()),
         ..event(event_type, observation)
     }
 }

@@ -13,6 +13,7 @@ mod extract;
 mod fleet;
 mod openapi;
 mod problem;
+mod problems;
 mod router;
 mod schedules;
 mod session;

@@ -20,8 +20,8 @@ use utoipa_axum::routes;
 use super::openapi::{Document, completed};
 use super::problem::PROBLEM_JSON;
 use super::{
-    ApiState, Problem, agent_tokens, audit, bulk, commands, docs, fleet, schedules, session, stats, storage, stream,
-    task_types, tasks,
+    ApiState, Problem, agent_tokens, audit, bulk, commands, docs, fleet, problems, schedules, session, stats, storage,
+    stream, task_types, tasks,
 };
 use crate::auth;
 use crate::brain::Brain;
@@ -42,12 +42,14 @@ pub(super) fn table() -> OpenApiRouter<ApiState> {
         .routes(routes!(tasks::get::get))
         .routes(routes!(tasks::events::events))
         .routes(routes!(tasks::tree::tree))
+        .routes(routes!(tasks::why::why))
         .routes(routes!(stats::stats))
         .routes(routes!(task_types::task_types))
         .routes(routes!(storage::storage))
         .routes(routes!(fleet::agents::agents))
         .routes(routes!(fleet::workers::workers))
         .routes(routes!(fleet::queues::queues))
+        .routes(routes!(problems::problems))
         .routes(routes!(schedules::list::list))
         .routes(routes!(schedules::get::get))
         .routes(routes!(schedules::preview::preview))

@@ -361,6 +361,9 @@ impl CommandRouter {
     }
 
     pub(super) fn tell(&self, project: u64, command: &Command) {
+        if command.is_inquiry() {
+            return;
+        }
         if self.live.has_readers() {
             let item = serde_json::to_value(types::Command::from(command.clone())).unwrap_or_default();
             self.live.note(project, Topic::Commands, command.id.clone(), item);

@@ -1,6 +1,6 @@
 //! What the brain does by itself, one file each. What only one of several brains should do asks [`crate::replicas::Leadership`]
-//! before each step: folding statistics, indexing, retention, judging the runs of schedules, and tidying up after brains that
-//! are gone.
+//! before each step: folding statistics, indexing, retention, judging the runs of schedules, asking about tasks that may be
+//! lost, and tidying up after brains that are gone.
 
 mod bulk_jobs;
 mod command_timeouts;
@@ -8,6 +8,8 @@ mod fold_statistics;
 mod heard;
 mod index_tasks;
 mod leader;
+mod lost_tasks;
+mod problem_watch;
 mod replica_hear;
 mod replica_live;
 mod replica_look;
@@ -29,6 +31,8 @@ pub(crate) fn start(brain: &Brain) {
     brain.tasks.spawn(leader::run(brain.clone()));
     brain.tasks.spawn(retention::run(brain.clone()));
     brain.tasks.spawn(schedule_runs::run(brain.clone()));
+    brain.tasks.spawn(lost_tasks::run(brain.clone()));
+    brain.tasks.spawn(problem_watch::run(brain.clone()));
     start_replica(brain);
 }
 

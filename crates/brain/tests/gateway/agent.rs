@@ -89,6 +89,18 @@ impl Agent {
         self.hears_ack(seq).await;
     }
 
+    /// Sends a batch and waits for its ack; inquiries that come before it are not answered.
+    pub(crate) async fn tell_next(&mut self, seq: u64, events: Value) {
+        self.send(&batch(seq, events)).await;
+        loop {
+            let frame = self.frame().await;
+            if frame == json!({ "type": "ack", "seq": seq }) {
+                return;
+            }
+            assert_eq!(frame["cmd"], "query_state", "{frame}");
+        }
+    }
+
     /// What the brain says next; pings and pongs are not counted.
     pub(crate) async fn next(&mut self) -> Said {
         tokio::time::timeout(PATIENCE, self.next_said()).await.expect("the brain says something")

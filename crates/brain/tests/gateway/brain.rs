@@ -12,6 +12,8 @@ use taskplane_brain::gateway::GatewayLimits;
 use taskplane_brain::replicas::ReplicaName;
 use taskplane_brain::{auth, clock, server};
 use taskplane_model::access::Role;
+use taskplane_model::stuck::AskAfter;
+use taskplane_model::time::SECOND;
 use taskplane_store::Store;
 use taskplane_store_postgres::PostgresStore;
 use taskplane_store_sqlite::SqliteStore;
@@ -56,6 +58,14 @@ impl TestBrain {
         Self::start_over(store, folder, limits).await
     }
 
+    /// A brain that asks about tasks which are under way for so long, in seconds.
+    pub(crate) async fn start_asking_after(seconds: i64) -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let store = Arc::new(SqliteStore::open(folder.path()).expect("a store"));
+        let ask_after = AskAfter::new(Some(seconds * SECOND), Vec::new());
+        Self::start_as(store, folder, StartOptions { ask_after, ..StartOptions::default() }).await
+    }
+
     /// A brain over a store that can be made to fail.
     pub(crate) async fn start_faulty(limits: GatewayLimits) -> (Self, Arc<Faults>) {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
@@ -76,11 +86,15 @@ impl TestBrain {
     }
 
     async fn start_over(store: Arc<dyn Store>, folder: Arc<TempDir>, limits: GatewayLimits) -> Self {
+        Self::start_as(store, folder, StartOptions { limits, ..StartOptions::default() }).await
+    }
+
+    async fn start_as(store: Arc<dyn Store>, folder: Arc<TempDir>, options: StartOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let url = format!("http://{address}");
         let replica = ReplicaName { name: String::new(), peer_url: Some(url.clone()) };
-        let options = StartOptions { limits, replica, ..StartOptions::default() };
+        let options = StartOptions { replica, ..options };
         let brain = Brain::start_with(store, &url, CancellationToken::new(), options).await.expect("a brain");
         let api_key = auth::issue_api_key(&*brain.store, "default", Role::Admin, "test", clock::now()).await;
         let server = tokio::spawn(server::serve(listener, brain.clone()));

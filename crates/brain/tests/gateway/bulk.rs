@@ -259,3 +259,26 @@ async fn what_makes_no_sense_is_refused() {
     let nobody = json!({ "id": "00000000-0000-7000-8000-000000000000" });
     assert_eq!(steer(&brain, &nobody, "pause").await.0, 404);
 }
+
+#[tokio::test]
+async fn a_selection_is_a_job_of_exactly_these_tasks() {
+    let brain = TestBrain::start().await;
+    let mut agent = Agent::open(&brain, &plain("web"), 0).await;
+    agent.tell(1, failures(0..5)).await;
+    let picked = |filter: Value| json!({ "cmd": "retry", "filter": filter });
+    let job = ask(&brain, picked(json!({ "ids": ["t1", "t3", "elsewhere"] })), 202).await;
+    assert_eq!((&job["counts"]["total"], &job["filter"]), (&json!(2), &json!({ "picked": 3 })));
+    let mut ids = do_next(&mut agent).await;
+    ids.sort_unstable();
+    assert_eq!(ids, ["t1", "t3"]);
+    job_where(&brain, &job, "both answered", |job| job["counts"]["accepted"] == 2).await;
+    let too_many: Vec<String> = (0..1_001).map(|n| format!("t{n}")).collect();
+    for refused in [
+        json!({ "ids": [] }),
+        json!({ "ids": too_many }),
+        json!({ "ids": [""] }),
+        json!({ "ids": ["t1"], "q": "id:t2" }),
+    ] {
+        ask(&brain, picked(refused), 422).await;
+    }
+}

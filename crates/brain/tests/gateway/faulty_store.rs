@@ -14,11 +14,12 @@ use taskplane_store::access::{
     AgentToken, ApiKey, AuditEntry, NewAudit, Project, SecretHash, SessionGrant, TokenGrant,
 };
 use taskplane_store::bulk::{AwaitedItem, BulkClaimRequest, NewBulkItem};
+use taskplane_store::commands::CommandQuery;
 use taskplane_store::fleet::{Heard, QuarantinedEvent, ScheduleNews, SchedulesTold, StoredSchedule};
 use taskplane_store::ingest::{BatchToStore, OpenedStream, Recorded, StreamToOpen};
 use taskplane_store::retention::{Dropped, Kept, StorageReport};
 use taskplane_store::stats::{StatsPoint, StatsQuery, TaskTypeStats};
-use taskplane_store::tasks::{Page, RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
+use taskplane_store::tasks::{LostTask, Page, RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
 use taskplane_store::{
     AccessStore, BulkStore, CommandStore, FleetStore, IngestStore, Result, RetentionStore, ScheduleStore, SearchStore,
     SharedStore, StatisticsStore, StoreError, TaskStore,
@@ -165,6 +166,10 @@ impl TaskStore for FaultyStore {
     async fn task_batches(&self, project: u64, engine: &str, task_id: &str) -> Result<Vec<RawBatch>> {
         self.inner.task_batches(project, engine, task_id).await
     }
+    async fn mark_lost(&self, project: u64, lost: Vec<LostTask>, now: Timestamp) -> Result<Vec<StoredTask>> {
+        self.faults.check()?;
+        self.inner.mark_lost(project, lost, now).await
+    }
     async fn task_tree(&self, project: u64, engine: &str, task_id: &str, limit: usize) -> Result<Option<TaskTree>> {
         self.inner.task_tree(project, engine, task_id, limit).await
     }
@@ -247,13 +252,11 @@ impl CommandStore for FaultyStore {
     async fn command(&self, project: u64, id: &str) -> Result<Option<Command>> {
         self.inner.command(project, id).await
     }
-    async fn commands(
-        &self,
-        project: u64,
-        task_id: Option<&str>,
-        page: Page,
-    ) -> Result<(Vec<Command>, Option<String>)> {
-        self.inner.commands(project, task_id, page).await
+    async fn commands(&self, project: u64, query: CommandQuery, page: Page) -> Result<(Vec<Command>, Option<String>)> {
+        self.inner.commands(project, query, page).await
+    }
+    async fn forget_inquiry(&self, project: u64, id: &str) -> Result<()> {
+        self.inner.forget_inquiry(project, id).await
     }
 }
 

@@ -2,10 +2,13 @@
 
 mod agents;
 mod api;
+mod ask_after;
 mod backup;
 mod conformance;
+mod events;
 mod keep;
 mod limits;
+mod problems;
 mod queues;
 mod replica;
 mod schedules;
@@ -15,17 +18,21 @@ mod workers;
 
 pub(crate) use agents::{AgentsCommand, AgentsVerb};
 pub(crate) use api::ApiOptions;
+pub(crate) use ask_after::AskAfterOptions;
 pub(crate) use backup::{BackupOptions, DoctorOptions, RestoreOptions};
 pub(crate) use conformance::{ConformanceOptions, ReportFormat};
+pub(crate) use events::TaskEvents;
 pub(crate) use keep::KeepOptions;
 pub(crate) use limits::LimitOptions;
+pub(crate) use problems::ProblemsCommand;
 pub(crate) use queues::{PurgeOptions, QueuesCommand, QueuesVerb};
 pub(crate) use replica::ReplicaOptions;
 pub(crate) use schedules::{
     ScheduleCreateOptions, ScheduleDeleteOptions, ScheduleNamed, ScheduleTiming, SchedulesCommand, SchedulesVerb,
 };
 pub(crate) use tasks::{
-    CancelOptions, RetryMatchingOptions, RetryOptions, TaskListOptions, TaskShowOptions, TasksCommand, TasksVerb,
+    CancelOptions, RetryMatchingOptions, RetryOptions, TaskListOptions, TaskShowOptions, TaskWhyOptions, TasksCommand,
+    TasksVerb,
 };
 pub(crate) use tls::{ClientTlsOptions, ProxyOptions, ServerTlsOptions};
 pub(crate) use workers::{WorkerOrder, WorkersCommand, WorkersVerb};
@@ -84,7 +91,10 @@ pub(crate) enum Command {
     Restore(RestoreOptions),
     /// Look for what is wrong with the brain's database and its setup.
     Doctor(DoctorOptions),
-    /// Find, show, retry and cancel tasks of a running brain.
+    /// List what needs someone: queues that nothing consumes, workers that are gone, missed schedules, and more.
+    #[command(after_help = "Example:\n  taskplane problems")]
+    Problems(ProblemsCommand),
+    /// Find, show, explain, retry and cancel tasks of a running brain.
     Tasks(TasksCommand),
     /// List and purge queues of a running brain.
     Queues(QueuesCommand),
@@ -139,6 +149,8 @@ pub(crate) struct BrainOptions {
     #[command(flatten)]
     pub(crate) keep: KeepOptions,
     #[command(flatten)]
+    pub(crate) ask_after: AskAfterOptions,
+    #[command(flatten)]
     pub(crate) replica: ReplicaOptions,
     #[command(flatten)]
     pub(crate) store: StoreOptions,
@@ -147,7 +159,18 @@ pub(crate) struct BrainOptions {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  taskplane agent --brain ws://127.0.0.1:7440 --token T --celery redis://127.0.0.1:6379/0\n  \
-                  taskplane agent --brain wss://tasks.example.com --ca-cert ca.pem --token-file T --celery redis://redis/0\n\n\
+                  taskplane agent --brain wss://tasks.example.com --ca-cert ca.pem --token-file T --celery redis://redis/0\n  \
+                  taskplane agent … --celery 'rediss://:password@redis/0?ssl_ca_certs=/etc/redis/ca.pem'\n  \
+                  taskplane agent … --celery 'sentinel://:password@s1:26379;sentinel://s2:26379/0?master_name=main'\n  \
+                  taskplane agent … --celery 'amqps://user:password@rabbit-1/vhost;amqps://user:password@rabbit-2/vhost'\n\n\
+                  What the application has in broker_use_ssl and broker_transport_options stands in\n\
+                  the broker's URL, behind a question mark, in Celery's own names:\n  \
+                  ssl_ca_certs, ssl_certfile, ssl_keyfile  TLS\n  \
+                  ssl_cert_reqs=none                       TLS that checks nothing (Redis only)\n  \
+                  master_name                              the master that Sentinel knows\n  \
+                  sentinel_username, sentinel_password     what sentinel_kwargs has for Sentinel itself\n  \
+                  global_keyprefix, fanout_prefix          what keys and channels on Redis begin with\n\
+                  The result backend has a global_keyprefix of its own: give it with --celery-results.\n\n\
                   HTTPS_PROXY (HTTP_PROXY for ws://) and NO_PROXY are honoured."
 )]
 pub(crate) struct AgentOptions {
@@ -165,7 +188,8 @@ pub(crate) struct AgentOptions {
     /// Name of this agent, unique in the project; the default is the host's name.
     #[arg(long, env = "TASKPLANE_NAME")]
     pub(crate) name: Option<String>,
-    /// Broker of a Celery deployment, such as redis://127.0.0.1:6379/0 or amqp://user:password@rabbit/vhost. Repeatable.
+    /// Broker of a Celery deployment, such as redis://127.0.0.1:6379/0 or amqp://user:password@rabbit/vhost; below is how to
+    /// write TLS, Sentinel, several servers and key prefixes. Repeatable.
     #[arg(
         long,
         env = "TASKPLANE_CELERY",
@@ -175,7 +199,8 @@ pub(crate) struct AgentOptions {
         hide_default_value = true
     )]
     pub(crate) celery: Vec<String>,
-    /// Result backend of the Celery deployment, if it is not the broker. With several brokers, one for each, in their order.
+    /// Result backend of the Celery deployment, if it is not the broker's database, or its keys have a prefix. With several
+    /// brokers, one for each, in their order.
     #[arg(
         long,
         env = "TASKPLANE_CELERY_RESULTS",
@@ -185,6 +210,10 @@ pub(crate) struct AgentOptions {
         hide_default_value = true
     )]
     pub(crate) celery_results: Vec<String>,
+    /// Whether workers are to send task events. On, every step of a task is known, and each task costs its worker about 0.4 ms of
+    /// CPU more; off, what results, queues and the workers themselves tell is all that is known.
+    #[arg(long, env = "TASKPLANE_EVENTS", value_name = "on|off", default_value_t = TaskEvents::On)]
+    pub(crate) events: TaskEvents,
     /// Database with django-celery-beat's tables: sqlite:///absolute/path.db, postgres://… or mysql://….
     #[arg(
         long,

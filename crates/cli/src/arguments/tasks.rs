@@ -22,6 +22,10 @@ pub(crate) enum TasksVerb {
     /// Show a task: facts, attempts, error.
     #[command(after_help = "Example:\n  taskplane tasks show 0b5f0a6e-0f5c-4a7e-9b7d-1f2f3a4b5c6d")]
     Show(TaskShowOptions),
+    /// Say why a task is not running: what blocks it, what it waits for.
+    #[command(after_help = "Examples:\n  taskplane tasks why 0b5f0a6e-0f5c-4a7e-9b7d-1f2f3a4b5c6d\n  \
+                            taskplane tasks why ID --ask")]
+    Why(TaskWhyOptions),
     /// Run tasks again with the same arguments, and print the new ids; or all that match, as a job.
     #[command(after_help = "Examples:\n  taskplane tasks retry ID1 ID2 ID3\n  \
                             taskplane tasks retry --filter 'state:failed name:billing.* since:2h' --dry-run\n  \
@@ -68,6 +72,18 @@ pub(crate) struct TaskShowOptions {
     /// The task's engine.
     #[arg(long, default_value = "celery")]
     pub(crate) engine: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TaskWhyOptions {
+    /// The task's id.
+    pub(crate) id: String,
+    /// The task's engine.
+    #[arg(long, default_value = "celery")]
+    pub(crate) engine: String,
+    /// Also have the agent look at the broker and ask the workers, which takes some seconds.
+    #[arg(long)]
+    pub(crate) ask: bool,
 }
 
 /// Retrying everything that matches, as a job of the brain.

@@ -1,5 +1,7 @@
 //! `taskplane agent`.
 
+mod schedulers;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,16 +9,16 @@ use anyhow::{Context, Result, bail};
 use taskplane_agent::connection::{ClientCertificate, TlsOptions, TokenSource};
 use taskplane_agent::engine::Engine;
 use taskplane_agent::redact::{RedactionConfig, Strings};
-use taskplane_agent::scheduler::Scheduler;
 use taskplane_agent::{Agent, AgentConfig, AgentError};
 use taskplane_engine_celery::{CeleryConfig, CeleryEngine, ConfigError};
-use taskplane_scheduler_celery_beat::{DjangoBeat, RedBeat};
 
-use crate::arguments::{AgentOptions, ClientTlsOptions, RedactStrings};
+use crate::arguments::{AgentOptions, ClientTlsOptions, RedactStrings, TaskEvents};
 use crate::wrong_usage::WrongUsage;
 
 pub(crate) async fn run(options: AgentOptions) -> Result<()> {
-    let (engines, schedulers) = (engines(&options)?, schedulers(&options)?);
+    let engine = celery(&options)?;
+    let schedulers = schedulers::of(&options, &engine)?;
+    let engines: Vec<Arc<dyn Engine>> = vec![Arc::new(engine)];
     let token = match (options.token, options.token_file) {
         (_, Some(path)) => TokenSource::File(path),
         (Some(token), None) => TokenSource::Literal(token.trim().to_owned()),
@@ -30,7 +32,9 @@ pub(crate) async fn run(options: AgentOptions) -> Result<()> {
         Some(name) => name,
         None => host_name()?,
     };
+    tracing::info!("{}", options.events.costs());
     let mut config = AgentConfig::new(options.brain, token, name, options.data_dir);
+    config.metadata.insert("celery_task_events".to_owned(), options.events.to_string().into());
     config.tls = tls(options.tls)?;
     config.redaction = RedactionConfig {
         extra_keys: options.redact_keys,
@@ -58,7 +62,7 @@ fn tls(options: ClientTlsOptions) -> Result<TlsOptions> {
     Ok(TlsOptions { ca_cert: options.ca_cert, client })
 }
 
-fn engines(options: &AgentOptions) -> Result<Vec<Arc<dyn Engine>>> {
+fn celery(options: &AgentOptions) -> Result<CeleryEngine> {
     let results = &options.celery_results;
     if !results.is_empty() && results.len() != options.celery.len() {
         bail!(WrongUsage(
@@ -70,6 +74,7 @@ fn engines(options: &AgentOptions) -> Result<Vec<Arc<dyn Engine>>> {
     let mut configs = options.celery.iter().enumerate().map(|(number, broker)| CeleryConfig {
         result_backend_url: results.get(number).cloned(),
         payload_dir: Some(options.data_dir.join("celery-payloads")),
+        task_events: options.events == TaskEvents::On,
         ..CeleryConfig::new(broker)
     });
     let Some(first) = configs.next() else {
@@ -79,33 +84,12 @@ fn engines(options: &AgentOptions) -> Result<Vec<Arc<dyn Engine>>> {
                 .to_owned()
         ))
     };
-    let engine = CeleryEngine::on_several(first, configs.collect()).map_err(|error| match error {
+    CeleryEngine::on_several(first, configs.collect()).map_err(|error| match error {
         ConfigError::BadUrl { .. } | ConfigError::UnsupportedScheme { .. } | ConfigError::TlsFile { .. } => {
             WrongUsage(error.to_string()).into()
         }
         ConfigError::PayloadDir { .. } => anyhow::Error::new(error),
-    })?;
-    Ok(vec![Arc::new(engine)])
-}
-
-fn schedulers(options: &AgentOptions) -> Result<Vec<Arc<dyn Scheduler>>> {
-    let mut schedulers: Vec<Arc<dyn Scheduler>> = Vec::new();
-    if let Some(url) = &options.celery_beat_db {
-        let beat = DjangoBeat::new(url).map_err(|error| WrongUsage(error.to_string()))?;
-        schedulers.push(Arc::new(beat));
-    }
-    let prefix = &options.redbeat_prefix;
-    if let Some(url) = &options.redbeat {
-        let redbeat = RedBeat::new(url, prefix, true).map_err(|error| WrongUsage(error.to_string()))?;
-        schedulers.push(Arc::new(redbeat));
-    } else if let [broker] = &options.celery[..]
-        && broker.starts_with("redis")
-        && let Ok(redbeat) = RedBeat::new(broker, prefix, false)
-    {
-        // RedBeat is on the broker unless the application says otherwise. Whether there is one shows when it is looked for.
-        schedulers.push(Arc::new(redbeat));
-    }
-    Ok(schedulers)
+    })
 }
 
 /// The kernel's name of this host; Linux only, like the packages we ship.

@@ -56,7 +56,8 @@ pub(crate) async fn run(options: BrainOptions) -> Result<()> {
     let unclaimed = store.is_unclaimed().await?;
     let stop = super::stop_on_signal()?;
     let replica = replica(options.replica, scheme, address);
-    let start = StartOptions { limits: limits(&options.limits), retention, replica };
+    let ask_after = options.ask_after.all();
+    let start = StartOptions { limits: limits(&options.limits), retention, replica, ask_after };
     let brain = Brain::start_with(Arc::clone(&store), &public_url, stop, start).await?;
     if let Some(authorities) = peer_authorities {
         brain.peers.trust(authorities);

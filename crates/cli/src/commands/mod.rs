@@ -7,6 +7,7 @@ pub(crate) mod backup;
 pub(crate) mod brain;
 pub(crate) mod conformance;
 pub(crate) mod doctor;
+pub(crate) mod problems;
 pub(crate) mod queues;
 pub(crate) mod restore;
 pub(crate) mod schedules;

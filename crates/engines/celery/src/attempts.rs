@@ -102,6 +102,11 @@ impl Attempts {
         }
     }
 
+    /// True when a worker is known to have taken the latest attempt.
+    pub(crate) fn was_taken(&self) -> bool {
+        self.0.last().is_some_and(|last| last.received || last.started || last.end.is_some())
+    }
+
     /// How the latest attempt ended, if it did.
     pub(crate) fn end(&self) -> Option<TaskEventKind> {
         self.0.last()?.end

@@ -9,8 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     broker::{BrokerError, Incoming},
     lookup,
-    redis::Link,
-    results::KEY_PREFIX,
+    redis::Backend,
     shared::{Shared, lock},
 };
 
@@ -43,25 +42,30 @@ pub(crate) async fn backfill(shared: Arc<Shared>, incoming: mpsc::Sender<Incomin
     stop.run_until_cancelled(work).await;
 }
 
-async fn tell_newest(shared: &Shared, results: &Link, incoming: &mpsc::Sender<Incoming>) -> Result<usize, BrokerError> {
+async fn tell_newest(
+    shared: &Shared,
+    results: &Backend,
+    incoming: &mpsc::Sender<Incoming>,
+) -> Result<usize, BrokerError> {
     let newest = newest(shared, results).await?;
     tell(shared, &newest, incoming).await
 }
 
 /// The ids of the newest results, newest first, of tasks never heard of. All results live equally long, so the one that
 /// has the most of its life before it is the newest.
-async fn newest(shared: &Shared, results: &Link) -> Result<Vec<String>, BrokerError> {
+async fn newest(shared: &Shared, results: &Backend) -> Result<Vec<String>, BrokerError> {
     let mut newest: BinaryHeap<Reverse<(i64, String)>> = BinaryHeap::new();
     let mut cursor = 0u64;
     for _ in 0..MAX_STEPS {
         let (next, keys): (u64, Vec<Vec<u8>>) = results
-            .run(async |c| {
+            .link
+            .run("+scan", async |c| {
                 let mut scan = redis::cmd("SCAN");
-                scan.arg(cursor).arg("MATCH").arg(format!("{KEY_PREFIX}*")).arg("COUNT").arg(KEYS_AT_ONCE);
+                scan.arg(cursor).arg("MATCH").arg(results.pattern()).arg("COUNT").arg(KEYS_AT_ONCE);
                 scan.query_async(c).await
             })
             .await?;
-        let keys = strangers(shared, keys);
+        let keys = strangers(shared, results, keys);
         for (key, ttl) in small(results, keys).await? {
             newest.push(Reverse((ttl, key)));
             if newest.len() > MAX_RESULTS {
@@ -75,23 +79,24 @@ async fn newest(shared: &Shared, results: &Link) -> Result<Vec<String>, BrokerEr
         sleep(PAUSE).await;
     }
     let newest = newest.into_sorted_vec().into_iter();
-    Ok(newest.filter_map(|Reverse((_, key))| key.strip_prefix(KEY_PREFIX).map(str::to_owned)).collect())
+    Ok(newest.filter_map(|Reverse((_, key))| results.task(&key).map(str::to_owned)).collect())
 }
 
 /// The keys of tasks that nothing else told of.
-fn strangers(shared: &Shared, keys: Vec<Vec<u8>>) -> Vec<String> {
+fn strangers(shared: &Shared, results: &Backend, keys: Vec<Vec<u8>>) -> Vec<String> {
     let tracker = lock(&shared.tracker);
     let keys = keys.into_iter().filter_map(|key| String::from_utf8(key).ok());
-    keys.filter(|key| key.strip_prefix(KEY_PREFIX).is_some_and(|id| !tracker.contains(id))).collect()
+    keys.filter(|key| results.task(key).is_some_and(|id| !tracker.contains(id))).collect()
 }
 
 /// Those that are not too large, with how long they still live, in milliseconds.
-async fn small(results: &Link, keys: Vec<String>) -> Result<Vec<(String, i64)>, BrokerError> {
+async fn small(results: &Backend, keys: Vec<String>) -> Result<Vec<(String, i64)>, BrokerError> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
     let told: Vec<(Option<u64>, i64)> = results
-        .run(async |c| {
+        .link
+        .run(&results.right(), async |c| {
             let mut pipe = redis::pipe();
             for key in &keys {
                 pipe.strlen(key).pttl(key);

@@ -2,17 +2,22 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use taskplane_celery_address::AddressError;
+
 /// How to reach one Celery deployment.
 #[derive(Clone)]
 pub struct CeleryConfig {
-    /// `redis://[user:password@]host[:port][/db]` or `amqp[s]://[user:password@]host[:port][/vhost]`, as in the
-    /// application's `broker_url`.
+    /// `redis[s]://[user:password@]host[:port][/db]`, `sentinel://host[:port][;…][/db]?master_name=NAME` or
+    /// `amqp[s]://[user:password@]host[:port][/vhost]`, as in the application's `broker_url`; with kombu's `ssl_` options
+    /// behind a question mark and, for Redis, the application's transport options `global_keyprefix` and `fanout_prefix`.
     pub broker_url: String,
     /// Where results are kept, as in the application's `result_backend`, when that is not the broker's own Redis
-    /// database. Only results on Redis can be read; with RabbitMQ and none given, results are known from events alone.
+    /// database, or their keys have a `global_keyprefix`. Only results on Redis can be read; with RabbitMQ and none given, results are known from events alone.
     pub result_backend_url: Option<String>,
     /// Host-local directory for the arguments of failed tasks. Without it they are kept in memory only.
     pub payload_dir: Option<PathBuf>,
+    /// Have the workers send task events.
+    pub task_events: bool,
     /// How patient to be. The defaults suit production; tests shorten them.
     pub timings: Timings,
 }
@@ -20,7 +25,13 @@ pub struct CeleryConfig {
 impl CeleryConfig {
     /// A configuration with nothing but the broker's URL.
     pub fn new(broker_url: impl Into<String>) -> Self {
-        Self { broker_url: broker_url.into(), result_backend_url: None, payload_dir: None, timings: Timings::default() }
+        Self {
+            broker_url: broker_url.into(),
+            result_backend_url: None,
+            payload_dir: None,
+            task_events: true,
+            timings: Timings::default(),
+        }
     }
 }
 
@@ -42,6 +53,8 @@ pub struct Timings {
     pub sample_repeat: Duration,
     /// Between two rounds of `enable_events`, `stats` and `active_queues`.
     pub control_every: Duration,
+    /// The same while no events are wanted: what workers hold is then known from asking alone.
+    pub inspect_every: Duration,
     /// How long replies of workers are awaited.
     pub control_wait: Duration,
     /// A worker silent for this long (or four of its heartbeats, if that is longer) counts as gone.
@@ -63,6 +76,7 @@ impl Default for Timings {
             sample_every: Duration::from_secs(2),
             sample_repeat: Duration::from_secs(10),
             control_every: Duration::from_secs(60),
+            inspect_every: Duration::from_secs(10),
             control_wait: Duration::from_secs(1),
             worker_silence: Duration::from_secs(15),
             solo_silence: Duration::from_secs(600),
@@ -78,8 +92,9 @@ impl Default for Timings {
 pub enum ConfigError {
     /// The URL is none.
     #[error(
-        "the {what} URL cannot be read: {why}. Write it as redis://[user:password@]host[:port][/db] or \
-         amqp://[user:password@]host[:port][/vhost], with % escapes in what is special in a URL"
+        "the {what} URL cannot be read: {why}. Write it as redis://[user:password@]host[:port][/db], \
+         sentinel://host[:port];host[:port]/db?master_name=NAME or amqp://[user:password@]host[:port][/vhost] (rediss:// \
+         and amqps:// with TLS), with % escapes in what is special in a URL"
     )]
     BadUrl {
         /// Which URL.
@@ -119,13 +134,18 @@ pub enum ConfigError {
     },
 }
 
+/// An address that cannot be used.
+pub(crate) fn unusable(what: &'static str, error: AddressError) -> ConfigError {
+    match error {
+        AddressError::Url(why) => ConfigError::BadUrl { what, why },
+        AddressError::File { path, why } => ConfigError::TlsFile { what, path, why },
+    }
+}
+
 /// A scheme that is none of those spoken.
 pub(crate) fn unsupported(what: &'static str, scheme: &str) -> ConfigError {
-    let hint = match scheme {
-        "rediss" => "Redis over TLS is not supported yet: let the agent reach Redis through a TLS tunnel on its host",
-        "sentinel" => "Redis Sentinel is not supported yet: give the address of the current master",
-        _ => "Give the redis://, amqp:// or amqps:// URL that the application has as its broker_url",
-    };
+    let hint =
+        "Give the redis://, rediss://, sentinel://, amqp:// or amqps:// URL that the application has as its broker_url";
     // The scheme may be a secret pasted in the wrong place: show it only when it looks like one.
     let plain = scheme.len() <= 20 && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     ConfigError::UnsupportedScheme { what, scheme: if plain { scheme.to_owned() } else { "…".to_owned() }, hint }

@@ -1,6 +1,9 @@
 //! Celery's remote control: what is asked, and what is replied. How both travel is the broker's.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::{Map, Value, json};
 
@@ -10,6 +13,10 @@ use crate::{clock, content::Content, envelope::Envelope, workers::Learned};
 pub(crate) const REPLY_EXCHANGE: &str = "reply.celery.pidbox";
 /// The exchange that every worker listens on.
 pub(crate) const EXCHANGE: &str = "celery.pidbox";
+/// kombu's own, in seconds.
+const DEFAULT_VISIBILITY_TIMEOUT: f64 = 3600.0;
+/// More task types of one worker than this are not remembered.
+const MAX_TASK_TYPES: usize = 10_000;
 /// More replies than this are not awaited.
 pub(crate) const MAX_REPLIES: usize = 10_000;
 
@@ -81,8 +88,19 @@ pub(crate) fn read_stats(reply: &Value) -> Learned {
         pool: pool.map(|p| p.split(':').next().unwrap_or(p)).map(|p| p.rsplit('.').next().unwrap_or(p).to_owned()),
         concurrency,
         pid: reply.get("pid").and_then(Value::as_u64),
-        queues: None,
+        visibility_timeout_s: visibility_timeout(reply),
+        ..Learned::default()
     }
+}
+
+/// After how long the broker delivers a message again that the worker has not acknowledged. Only kombu's Redis transport does that.
+fn visibility_timeout(stats: &Value) -> Option<f64> {
+    let transport = stats.pointer("/broker/transport").and_then(Value::as_str)?;
+    if !(transport.starts_with("redis") || transport.starts_with("sentinel")) {
+        return None;
+    }
+    let own = stats.pointer("/broker/transport_options/visibility_timeout");
+    Some(own.and_then(Value::as_f64).unwrap_or(DEFAULT_VISIBILITY_TIMEOUT))
 }
 
 /// What a reply to `active_queues` tells of its worker.
@@ -91,6 +109,14 @@ pub(crate) fn read_active_queues(reply: &Value) -> Learned {
         queues.iter().filter_map(|queue| queue.get("name")?.as_str()).map(str::to_owned).take(1_000).collect()
     });
     Learned { queues: names, ..Learned::default() }
+}
+
+/// The task types that a worker says it can run. `None` when there are too many to remember.
+pub(crate) fn read_registered(reply: &Value) -> Option<BTreeSet<String>> {
+    let names = reply.as_array().filter(|names| names.len() <= MAX_TASK_TYPES)?;
+    // Behind a name may stand what limits it: `name [rate_limit=5/s]`.
+    let name = |name: &Value| Some(name.as_str()?.split(" [").next()?.to_owned());
+    Some(names.iter().filter_map(name).collect())
 }
 
 #[cfg(test)]
@@ -108,6 +134,22 @@ mod tests {
         assert_eq!((stats.pool.as_deref(), stats.concurrency, stats.pid), (Some("prefork"), Some(1), Some(11475)));
         assert_eq!(read_active_queues(&sample("active_queues")).queues, Some(vec!["celery".to_owned()]));
         assert_eq!(read_active_queues(&json!({"error": "x"})).queues, None);
+    }
+
+    #[test]
+    fn task_types_are_told_with_their_limits() {
+        let known = read_registered(&json!(["a.b", "a.c [rate_limit=5/s]"]));
+        assert_eq!(known, Some(["a.b".to_owned(), "a.c".to_owned()].into()));
+        assert_eq!(read_registered(&json!({"error": "x"})), None);
+    }
+
+    #[test]
+    fn the_visibility_timeout_is_that_of_the_redis_transport() {
+        let of = |broker: Value| read_stats(&json!({"broker": broker})).visibility_timeout_s;
+        assert_eq!(read_stats(&sample("stats")).visibility_timeout_s, Some(3600.0));
+        let options = json!({"visibility_timeout": 43_200});
+        assert_eq!(of(json!({"transport": "redis", "transport_options": options})), Some(43_200.0));
+        assert_eq!(of(json!({"transport": "amqp", "transport_options": options})), None);
     }
 
     #[test]

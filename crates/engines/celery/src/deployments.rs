@@ -11,6 +11,7 @@ use crate::{
     config::{CeleryConfig, ConfigError},
     origin, purge,
     queues::carries_tasks,
+    same_names,
     shared::{Shared, lock},
 };
 
@@ -26,13 +27,16 @@ impl Deployments {
             return Ok(Self { first: Arc::new(Shared::new(first)?), others: Vec::new() });
         }
         // Arguments are kept apart: those of a task are to go back to the broker that they came from.
-        let open = |config: CeleryConfig| {
+        let samples = same_names::Place::default();
+        let open = |(number, config): (usize, CeleryConfig)| {
             let folder = |dir: &Path, shown: &str| dir.join(shown.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
             let shown = Shared::shown(&config)?;
             let payload_dir = config.payload_dir.as_deref().map(|dir| folder(dir, &shown));
-            Shared::new(CeleryConfig { payload_dir, ..config }).map(Arc::new)
+            let shared = Shared::new(CeleryConfig { payload_dir, ..config })?;
+            Ok::<_, ConfigError>(Arc::new(Shared { samples: samples.beside(number), ..shared }))
         };
-        Ok(Self { first: open(first)?, others: others.into_iter().map(open).collect::<Result<_, _>>()? })
+        let first = open((0, first))?;
+        Ok(Self { first, others: (1..).zip(others).map(open).collect::<Result<_, _>>()? })
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Shared>> {

@@ -17,12 +17,14 @@ use crate::{
     deployments::Deployments,
     enqueue,
     health::HealthBoard,
-    observe, preview, purge, query_state, retry, worker_control,
+    observe, preview, purge, query_state, retry,
+    settings::WorkerSettings,
+    worker_control,
 };
 
 /// Celery on Redis or RabbitMQ, or on several brokers of either kind.
 pub struct CeleryEngine {
-    deployments: Deployments,
+    deployments: Arc<Deployments>,
 }
 
 impl CeleryEngine {
@@ -41,7 +43,12 @@ impl CeleryEngine {
     ///
     /// As [`Self::new`].
     pub fn on_several(first: CeleryConfig, others: Vec<CeleryConfig>) -> Result<Self, ConfigError> {
-        Ok(Self { deployments: Deployments::new(first, others)? })
+        Ok(Self { deployments: Arc::new(Deployments::new(first, others)?) })
+    }
+
+    /// The settings of the applications whose workers it sees.
+    pub fn worker_settings(&self) -> WorkerSettings {
+        WorkerSettings::new(Arc::clone(&self.deployments))
     }
 }
 
@@ -62,6 +69,7 @@ impl Engine for CeleryEngine {
             "preview_retry": true,
             "query_state": true,
             "worker_control": true,
+            "task_events": self.deployments.iter().any(|shared| shared.task_events),
             "peek": self.deployments.iter().all(|shared| shared.broker.can_peek()),
         })
     }

@@ -1,8 +1,10 @@
 //! Enqueuing: a new task, as the application itself would send it.
 
+use serde_json::json;
 use taskplane_agent::engine::{CommandError, EnqueueRequest, EnqueuedTask};
 
 use crate::{
+    acceptable::{own_types, unknown_type},
     message::{Embed, NewTask, Payload},
     publish::publish,
     purge,
@@ -27,7 +29,11 @@ pub(crate) async fn enqueue(shared: &Shared, request: &EnqueueRequest) -> Result
         let text = format!("nobody declared the queue {queue:?}: no worker would ever take the task from it{say}");
         return Err(CommandError::InvalidArgs(text));
     }
+    if let Some(kind) = own_types(&json!([request.args, request.kwargs])).first() {
+        return Err(CommandError::InvalidArgs(unknown_type(kind)));
+    }
     let new = new_task(request, queue);
+    new.check_against(&lock(&shared.workers))?;
     publish(shared, &new).await?;
     Ok(EnqueuedTask { new_task_id: new.id, message })
 }
@@ -68,7 +74,7 @@ fn new_task(request: &EnqueueRequest, queue: String) -> NewTask {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::Value;
     use taskplane_model::Timestamp;
 
     #[test]

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 use taskplane_agent::engine::TaskObservation;
-use taskplane_model::Timestamp;
+use taskplane_model::{Timestamp, time::DAY};
 
 use crate::{
     control, events,
@@ -20,7 +20,8 @@ use crate::{
 pub struct Message {
     /// What is told of it.
     pub sent: TaskObservation,
-    /// The message that a retry publishes, or why it would not; `None` when its arguments cannot be read.
+    /// The message that a retry publishes, or why it would not; `None` when its arguments cannot be read, or
+    /// no worker could take it.
     pub again: Option<Result<Vec<u8>, String>>,
 }
 
@@ -36,7 +37,7 @@ pub fn unacked_entry(raw: &[u8]) -> Option<Message> {
 
 fn told(queue: &str, message: TaskMessage) -> Message {
     let sent = message.sent(queue);
-    let again = message.payload.ok().map(|payload| {
+    let again = message.payload.ok().and_then(|payload| {
         let again = NewTask {
             id: "11111111-2222-4333-8444-555555555555".to_owned(),
             name: message.name,
@@ -46,10 +47,10 @@ fn told(queue: &str, message: TaskMessage) -> Message {
             parent_id: None,
             queue: "celery".to_owned(),
             priority: message.priority,
-            eta: Some(Timestamp(0)),
+            eta: Some(Timestamp(365 * DAY)),
             expires: None,
         };
-        again.outgoing().map(|out| out.raw).map_err(|error| error.to_string())
+        again.check().is_ok().then(|| again.outgoing().map(|out| out.raw).map_err(|error| error.to_string()))
     });
     Message { sent, again }
 }

@@ -3,13 +3,15 @@
 //! [`broker`] says what either broker must do; [`redis`] and [`rabbitmq`] do it, with the same file names. [`deployments`]
 //! routes commands where one agent has several brokers.
 //!
-//! Observing: [`observe`] runs the loops, [`prepare`] has workers send their events. Messages are read by [`envelope`] and
+//! Observing: [`observe`] runs the loops, [`prepare`] has workers send their events, where [`event_switch`]
+//! is not off. Messages are read by [`envelope`] and
 //! [`content`], then [`events`], [`results`] or [`message`]; [`intake`] brings them together with what [`tracker`] and
 //! [`workers`] remember. [`queues`] tells of the queues, [`backfill`] of results from before. Acting: [`retry`] (which finds
 //! the arguments through [`origin`] and [`payloads`]) and its [`preview`], [`enqueue`], [`cancel`], [`purge`] and
 //! [`worker_control`]; [`query_state`] asks how tasks stand. [`lookup`] looks them up, [`publish`] publishes, [`control`] is
 //! Celery's remote control.
 
+mod acceptable;
 mod attempts;
 mod backfill;
 mod broker;
@@ -22,6 +24,7 @@ mod deployments;
 mod engine;
 mod enqueue;
 mod envelope;
+mod event_switch;
 mod events;
 mod exception;
 #[cfg(feature = "fuzzing")]
@@ -50,8 +53,10 @@ mod restarts;
 mod results;
 mod retry;
 mod routes;
+mod same_names;
 #[cfg(test)]
 mod samples;
+mod settings;
 mod shared;
 mod signals;
 mod tracker;
@@ -60,6 +65,7 @@ mod workers;
 
 pub use config::{CeleryConfig, ConfigError, Timings};
 pub use engine::CeleryEngine;
+pub use settings::WorkerSettings;
 
 /// The engine's name on the wire.
 pub(crate) const ENGINE: &str = "celery";

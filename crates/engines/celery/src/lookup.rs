@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     broker::{BrokerError, FoundMessage, Search},
     control::Call,
-    results::{KEY_PREFIX, Meta},
+    results::Meta,
     shared::{Shared, lock},
 };
 
@@ -20,8 +20,8 @@ pub(crate) async fn results(shared: &Shared, ids: &[&str]) -> Result<HashMap<Str
     let Some(results) = &shared.results else { return Ok(HashMap::new()) };
     let mut found = HashMap::new();
     for ids in ids.chunks(RESULTS_AT_ONCE) {
-        let keys: Vec<String> = ids.iter().map(|id| format!("{KEY_PREFIX}{id}")).collect();
-        let raws: Vec<Option<Vec<u8>>> = results.run(async |c| c.mget(&keys).await).await?;
+        let keys: Vec<String> = ids.iter().map(|id| results.key(id)).collect();
+        let raws: Vec<Option<Vec<u8>>> = results.link.run(&results.right(), async |c| c.mget(&keys).await).await?;
         found.extend(ids.iter().zip(raws).filter_map(|(id, raw)| Some(((*id).to_owned(), raw?))));
     }
     Ok(found)
@@ -32,10 +32,20 @@ pub(crate) fn meta(task_id: &str, raw: &[u8]) -> Option<Meta> {
     Meta::parse(raw).filter(|meta| meta.task_id == task_id)
 }
 
-/// The messages of tasks, by id.
-pub(crate) async fn messages(shared: &Shared, ids: &[&str]) -> Result<HashMap<String, FoundMessage>, BrokerError> {
+/// The messages of tasks.
+#[derive(Default)]
+pub(crate) struct Messages {
+    pub(crate) by_task: HashMap<String, FoundMessage>,
+    /// Not all that wait were looked at.
+    pub(crate) waiting_left: bool,
+    /// Not all that are delivered and not acknowledged were looked at.
+    pub(crate) delivered_left: bool,
+}
+
+/// Looks for the messages of tasks.
+pub(crate) async fn messages(shared: &Shared, ids: &[&str]) -> Result<Messages, BrokerError> {
     if ids.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(Messages::default());
     }
     let search = {
         let tracker = lock(&shared.tracker);
@@ -46,7 +56,8 @@ pub(crate) async fn messages(shared: &Shared, ids: &[&str]) -> Result<HashMap<St
         }
     };
     let found = shared.broker.find_messages(&search).await?;
-    Ok(found.into_iter().map(|found| (found.message.id.clone(), found)).collect())
+    let by_task = found.messages.into_iter().map(|found| (found.message.id.clone(), found)).collect();
+    Ok(Messages { by_task, waiting_left: found.waiting_left, delivered_left: found.delivered_left })
 }
 
 /// A worker that holds a task.

@@ -6,13 +6,15 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use taskplane_agent::engine::TaskObservation;
+use taskplane_agent::engine::{CommandError, TaskObservation};
 use taskplane_model::{TaskEventKind, Timestamp};
 
 use crate::{
+    acceptable,
     content::EnvelopeError,
     envelope::{DeliveryInfo, Envelope, Properties},
     python_repr,
+    workers::Workers,
 };
 
 /// Headers that describe the bytes or the delivery of one message, not its task.
@@ -251,6 +253,7 @@ impl NewTask {
     /// The message, read again and compared before it is handed out.
     pub(crate) fn outgoing(&self) -> Result<Outgoing, InvalidMessage> {
         let invalid = |why: &str| InvalidMessage(why.to_owned());
+        self.check().map_err(InvalidMessage)?;
         let envelope = self.envelope().map_err(|_| invalid("the body cannot be written"))?;
         let raw = serde_json::to_vec(&envelope).map_err(|_| invalid("the message cannot be written"))?;
         let message = TaskMessage::read(&raw).ok_or_else(|| invalid("the message cannot be read again"))?;
@@ -260,6 +263,33 @@ impl NewTask {
             && message.routing_key == self.queue
             && !message.delivery_tag.is_empty();
         if same { Ok(Outgoing { envelope, raw, message }) } else { Err(invalid("reading it again gives another task")) }
+    }
+
+    /// Refuses what a worker could read but not digest, and says why.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let Payload { args, kwargs, embed } = &self.payload;
+        acceptable::check_time("ETA", self.eta)?;
+        acceptable::check_time("expiry", self.expires)?;
+        acceptable::check_headers(&self.headers)?;
+        let bound = [&embed.callbacks, &embed.errbacks, &embed.chain, &embed.chord];
+        args.iter().chain(bound).try_for_each(acceptable::check_values)?;
+        match kwargs.len() == 2 && kwargs.contains_key("__type__") && kwargs.contains_key("__value__") {
+            true => Err("its keyword arguments together look like one value of another type to Celery".to_owned()),
+            false => kwargs.values().try_for_each(acceptable::check_values),
+        }
+    }
+
+    /// Refuses what a worker could not digest, or would drop because it has no such task.
+    pub(crate) fn check_against(&self, workers: &Workers) -> Result<(), CommandError> {
+        self.check().map_err(|why| CommandError::InvalidArgs(format!("no worker could take the task: {why}")))?;
+        let (queue, name) = (&self.queue, &self.name);
+        match workers.would_drop(queue, name) {
+            true => Err(CommandError::InvalidArgs(format!(
+                "no worker that consumes the queue {queue:?} has a task called {name:?}, so that it would be dropped: look whether \
+                 that is the task's own name or one that it is only shown under"
+            ))),
+            false => Ok(()),
+        }
     }
 
     fn envelope(&self) -> Result<Envelope, serde_json::Error> {

@@ -22,7 +22,7 @@ use crate::{
     prepare::prepare_workers,
     queues::Sampler,
     redis as redis_side,
-    results::{KEY_PREFIX, Meta},
+    results::Meta,
     shared::{Shared, lock},
 };
 
@@ -54,7 +54,7 @@ pub(crate) async fn observe(shared: Arc<Shared>, observer: Observer, health: Bro
     }
     loops.spawn(take_in(Arc::clone(&shared), intake, failed, observer.clone(), stop.clone()));
     loops.spawn(keep(Arc::clone(&shared), records));
-    loops.spawn(prepare_workers(Arc::clone(&shared), observer.clone(), stop.clone()));
+    loops.spawn(prepare_workers(Arc::clone(&shared), observer.clone(), health.clone(), stop.clone()));
     loops.spawn(backfill(Arc::clone(&shared), incoming, stop.clone()));
     loops.spawn(sample(Arc::clone(&shared), observer, health, stop));
     while loops.join_next().await.is_some() {}
@@ -67,7 +67,7 @@ fn subscriptions(shared: &Shared) -> Vec<Subscription> {
     let results = shared.results.as_ref();
     let mut subscriptions = vec![shared.broker.events(results.map(Arc::as_ref))];
     if let Some(results) = results.filter(|results| !shared.broker.publishes_results_of(results)) {
-        subscriptions.push(Subscription::Redis(redis_side::Subscription::results(Arc::clone(results))));
+        subscriptions.push(Subscription::Redis(redis_side::Subscription::results(results)));
     }
     subscriptions
 }
@@ -223,16 +223,13 @@ async fn ours(shared: &Shared, metas: Vec<Meta>) -> Vec<Meta> {
         let tracker = lock(&shared.tracker);
         metas.iter().map(|meta| tracker.contains(&meta.task_id)).collect()
     };
-    let strangers: Vec<String> = metas
-        .iter()
-        .zip(&known)
-        .filter(|(_, known)| !**known)
-        .map(|(meta, _)| format!("{KEY_PREFIX}{}", meta.task_id))
-        .collect();
+    let strangers: Vec<String> =
+        metas.iter().zip(&known).filter(|(_, known)| !**known).map(|(meta, _)| backend.key(&meta.task_id)).collect();
     let mut stored = Vec::with_capacity(strangers.len());
     for keys in strangers.chunks(500) {
         let exists: Result<Vec<bool>, BrokerError> = backend
-            .run(async |c| {
+            .link
+            .run(&backend.right(), async |c| {
                 let mut pipe = redis::pipe();
                 for key in keys {
                     pipe.exists(key);
@@ -278,7 +275,10 @@ async fn sample(shared: Arc<Shared>, observer: Observer, health: BrokerHealth, s
         let Some(sampled) = stop.run_until_cancelled(sampler.sample()).await else { return };
         match sampled {
             Ok(told) => {
-                health.ok("queues").await;
+                match sampler.mismatch() {
+                    None => health.ok("queues").await,
+                    Some(error) => health.down("queues", error.to_string()).await,
+                }
                 for observation in told {
                     if stop.run_until_cancelled(observer.record(observation)).await.is_none() {
                         return;

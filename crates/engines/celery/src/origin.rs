@@ -63,7 +63,7 @@ pub(crate) async fn find_all(shared: &Shared, ids: &[&str]) -> Result<HashMap<St
     }
     // What has ended has been acknowledged: its message is nowhere, and no worker holds it.
     let open = ids_where(&traces, |traces| !traces.has_ended());
-    let mut messages = lookup::messages(shared, &borrowed(&open)).await.map_err(failed)?;
+    let mut messages = lookup::messages(shared, &borrowed(&open)).await.map_err(failed)?.by_task;
     for traces in &mut traces {
         traces.message = messages.remove(&traces.task_id);
     }

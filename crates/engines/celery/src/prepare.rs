@@ -1,7 +1,7 @@
-//! Prepares workers: enables their events and learns what they are, at the start, for each new one, and from time to
-//! time.
+//! Prepares workers: enables their events where they are wanted, and learns what they are, at the start, for each new one, and
+//! from time to time.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use taskplane_agent::engine::{KnownBy, Observation, Observer, TaskObservation};
@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     broker::BrokerError,
     clock,
-    control::{Call, Replies, read_active_queues, read_stats},
+    control::{Call, Replies, read_active_queues, read_registered, read_stats},
+    event_switch::Answer,
     events::host_of,
+    health::BrokerHealth,
     intake,
     shared::{Shared, lock},
     workers::Learned,
@@ -25,14 +27,21 @@ const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// How long a round may go on when the agent stops.
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 
-/// Enables events on every worker and learns what it is: at the start, for each new worker, and from time to time.
-pub(crate) async fn prepare_workers(shared: Arc<Shared>, observer: Observer, stop: CancellationToken) {
+/// Enables events on every worker, where they are wanted, and learns what it is: at the start, for each new worker, and from time to time.
+pub(crate) async fn prepare_workers(
+    shared: Arc<Shared>,
+    observer: Observer,
+    health: BrokerHealth,
+    stop: CancellationToken,
+) {
     let mut pause = Duration::ZERO;
     let mut all = true;
     let mut last_all = Instant::now();
+    let timings = &shared.timings;
+    let every = if shared.task_events { timings.control_every } else { timings.inspect_every };
     loop {
         let unprepared = lock(&shared.workers).unprepared();
-        all |= last_all.elapsed() >= shared.timings.control_every;
+        all |= last_all.elapsed() >= every;
         if all || !unprepared.is_empty() {
             let to = if all { None } else { Some(unprepared) };
             if all {
@@ -44,6 +53,7 @@ pub(crate) async fn prepare_workers(shared: Arc<Shared>, observer: Observer, sto
             };
             match prepared {
                 Ok(told) => {
+                    health.ok("workers").await;
                     for observation in told {
                         if stop.run_until_cancelled(observer.record(observation)).await.is_none() {
                             return;
@@ -51,11 +61,13 @@ pub(crate) async fn prepare_workers(shared: Arc<Shared>, observer: Observer, sto
                     }
                     all = false;
                 }
+                // What lets events and queues be read may still not let workers be asked.
+                Err(error) if error.is_denied() => health.down("workers", error.to_string()).await,
                 Err(error) => tracing::debug!(%error, "workers could not be asked"),
             }
         }
         let settled = !all && lock(&shared.workers).unprepared().is_empty();
-        let until_next = shared.timings.control_every.saturating_sub(last_all.elapsed());
+        let until_next = every.saturating_sub(last_all.elapsed());
         pause = if settled { until_next } else { (pause * 2).clamp(ASK_AGAIN, until_next.max(ASK_AGAIN)) };
         tokio::select! {
             () = stop.cancelled() => return,
@@ -74,35 +86,33 @@ async fn overdue(stop: &CancellationToken) {
 
 /// One round of remote control.
 async fn prepare(shared: &Shared, to: Option<Vec<String>>) -> Result<Vec<Observation>, BrokerError> {
-    let ask = |method: &'static str, to: Option<Vec<String>>| Call {
-        method,
-        arguments: json!({}),
-        to,
-        wait: shared.timings.control_wait,
+    let ask = async |method: &'static str, to: Vec<String>| {
+        if to.is_empty() { Ok(Replies::default()) } else { shared.call(&call(shared, method, Some(to))).await }
     };
-    let enabled = shared.call(&ask("enable_events", to)).await?;
-    let names: Vec<String> = enabled.by_worker.into_keys().collect();
+    let asked_at = Some(std::time::Instant::now());
+    let Met { names, stats, answers } = meet(shared, to).await?;
     if names.is_empty() {
         return Ok(Vec::new());
     }
     let new = lock(&shared.workers).unprepared_of(&names);
-    let stats = shared.call(&ask("stats", Some(names.clone()))).await?;
-    let queues = shared.call(&ask("active_queues", Some(names.clone()))).await?;
-    let active = shared.call(&ask("active", Some(names.clone()))).await?;
-    // What a worker took before its events were enabled was told by none.
-    let (reserved, scheduled) = if new.is_empty() {
-        (Replies::default(), Replies::default())
-    } else {
-        (shared.call(&ask("reserved", Some(new.clone()))).await?, shared.call(&ask("scheduled", Some(new))).await?)
-    };
+    let queues = ask("active_queues", names.clone()).await?;
+    let active = ask("active", names.clone()).await?;
+    let registered = ask("registered", new.clone()).await?;
+    // What a worker took before its events were enabled was told by none; with events off, that is everything.
+    let untold = if shared.task_events { new } else { names.clone() };
+    let (reserved, scheduled) = (ask("reserved", untold.clone()).await?, ask("scheduled", untold).await?);
     let (now, at) = (clock::now(), std::time::Instant::now());
     let mut told = Vec::new();
     let mut workers = lock(&shared.workers);
     for name in &names {
         let stats = stats.by_worker.get(name).map(read_stats).unwrap_or_default();
         let queues = queues.by_worker.get(name).map(read_active_queues).unwrap_or_default();
-        let learned = Learned { queues: queues.queues, ..stats };
+        let task_events = answers.get(name).copied().and_then(Answer::sends);
+        let learned = Learned { queues: queues.queues, task_events, asked_at, ..stats };
         told.extend(workers.learn(name, learned, now, at).map(intake::worker));
+        if let Some(tasks) = registered.by_worker.get(name).and_then(read_registered) {
+            workers.can_run(name, tasks);
+        }
     }
     drop(workers);
     for (name, requests) in &active.by_worker {
@@ -114,6 +124,72 @@ async fn prepare(shared: &Shared, to: Option<Vec<String>>) -> Result<Vec<Observa
     Ok(told)
 }
 
+/// Who answered.
+#[derive(Default)]
+struct Met {
+    names: Vec<String>,
+    stats: Replies,
+    /// What they said of their events.
+    answers: BTreeMap<String, Answer>,
+}
+
+fn call(shared: &Shared, method: &'static str, to: Option<Vec<String>>) -> Call {
+    Call { method, arguments: json!({}), to, wait: shared.timings.control_wait }
+}
+
+/// Finds out who is there. Where events are wanted, all are told to send them; where not, those are told to stop whom this agent,
+/// or one before it, had told to send them.
+async fn meet(shared: &Shared, to: Option<Vec<String>>) -> Result<Met, BrokerError> {
+    let answers = |replies: &Replies| -> BTreeMap<String, Answer> {
+        replies.by_worker.iter().filter_map(|(name, reply)| Some((name.clone(), Answer::read(reply)?))).collect()
+    };
+    let met = if shared.task_events {
+        let enabled = shared.call(&call(shared, "enable_events", to)).await?;
+        if enabled.by_worker.is_empty() {
+            return Ok(Met::default());
+        }
+        let answers = answers(&enabled);
+        let names: Vec<String> = enabled.by_worker.into_keys().collect();
+        let stats = shared.call(&call(shared, "stats", Some(names.clone()))).await?;
+        Met { names, stats, answers }
+    } else {
+        let stats = shared.call(&call(shared, "stats", to)).await?;
+        let ours = turned_on_by_us(shared, &stats);
+        let disabled = match ours.is_empty() {
+            true => Replies::default(),
+            false => shared.call(&call(shared, "disable_events", Some(ours))).await?,
+        };
+        Met { names: stats.by_worker.keys().cloned().collect(), stats, answers: answers(&disabled) }
+    };
+    remember(shared, &met).await;
+    Ok(met)
+}
+
+fn turned_on_by_us(shared: &Shared, stats: &Replies) -> Vec<String> {
+    let turned_on = lock(&shared.turned_on);
+    let pids = stats.by_worker.iter().filter_map(|(name, reply)| Some((name, read_stats(reply).pid?)));
+    pids.filter(|(name, pid)| turned_on.contains(name, *pid)).map(|(name, _)| name.clone()).collect()
+}
+
+/// Keeps whose events were turned on, and forgets those whose were turned off, on the disk too.
+async fn remember(shared: &Shared, met: &Met) {
+    let pid = |name: &String| met.stats.by_worker.get(name).and_then(|reply| read_stats(reply).pid);
+    let (mut on, mut off) = (Vec::new(), Vec::new());
+    for (name, answer) in &met.answers {
+        match answer {
+            Answer::TurnedOn => on.extend(pid(name).map(|pid| (name.clone(), pid))),
+            Answer::WasOn => {}
+            Answer::TurnedOff | Answer::WasNotTold | Answer::Cannot => off.push(name.clone()),
+        }
+    }
+    if on.is_empty() && off.is_empty() {
+        return;
+    }
+    let turned_on = Arc::clone(&shared.turned_on);
+    // A panic in there was logged; what is not remembered stays on.
+    let _ = tokio::task::spawn_blocking(move || lock(&turned_on).change(on, &off)).await;
+}
+
 /// A task that a worker says it holds and has not begun, unless that task is known. One with an ETA is wrapped:
 /// `{eta, priority, request}`.
 fn received(shared: &Shared, worker: &str, held: &Value, now: Timestamp) -> Option<Observation> {
@@ -123,7 +199,12 @@ fn received(shared: &Shared, worker: &str, held: &Value, now: Timestamp) -> Opti
         ..seen(TaskEventKind::Received, worker, request)?
     };
     let mut tracker = lock(&shared.tracker);
-    if tracker.contains(&seen.task_id) {
+    // Where events are sent, one tells it with the worker's own time.
+    let is_told = match shared.task_events {
+        true => tracker.contains(&seen.task_id),
+        false => tracker.get(&seen.task_id).is_some_and(|known| known.was_taken()),
+    };
+    if is_told {
         return None;
     }
     tracker.observe(&mut seen, (None, None), now).then(|| intake::task(now, seen))

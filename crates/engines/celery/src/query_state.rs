@@ -12,7 +12,7 @@ use crate::{
     broker::{BrokerError, FoundMessage, Incoming},
     clock,
     deployments::Deployments,
-    lookup::{self, Held, Holding},
+    lookup::{self, Held, Holding, Messages},
     prepare::running,
     results::Meta,
     shared::{Shared, lock},
@@ -32,9 +32,17 @@ fn merged(mut all: FoundTasks, other: FoundTasks) -> FoundTasks {
     all.workers_answered += other.workers_answered;
     all.workers_silent.extend(other.workers_silent);
     for (id, task) in other.tasks {
-        let tells_more = all.tasks.get(&id).is_none_or(|known| known.found_in.is_none() && task.found_in.is_some());
-        if tells_more {
-            all.tasks.insert(id, task);
+        match all.tasks.get_mut(&id) {
+            Some(known) if known.found_in.is_some() => {}
+            // It may be where nobody could look on either.
+            Some(known) if task.found_in.is_none() => {
+                known.unseen.extend(task.unseen);
+                known.unseen.sort_unstable();
+                known.unseen.dedup();
+            }
+            _ => {
+                all.tasks.insert(id, task);
+            }
         }
     }
     all
@@ -52,7 +60,7 @@ async fn on_one(shared: &Shared, task_ids: &[String]) -> Result<FoundTasks, Comm
     let unheld: Vec<&str> = open.iter().copied().filter(|id| !held.by_task.contains_key(*id)).collect();
     let messages = lookup::messages(shared, &unheld).await.map_err(failed)?;
     // One that ended, or was taken, between two looks was seen by neither.
-    let missed: Vec<&str> = unheld.iter().copied().filter(|id| !messages.contains_key(*id)).collect();
+    let missed: Vec<&str> = unheld.iter().copied().filter(|id| !messages.by_task.contains_key(*id)).collect();
     let late = lookup::results(shared, &missed).await.map_err(failed)?;
     let metas = with_late(metas, &missed, &late);
     let asked = !open.is_empty();
@@ -85,7 +93,7 @@ struct Looks<'a> {
     shared: &'a Shared,
     metas: &'a HashMap<&'a str, Meta>,
     held: &'a Held,
-    messages: &'a HashMap<String, FoundMessage>,
+    messages: &'a Messages,
     live: &'a BTreeSet<String>,
     silent: &'a [String],
 }
@@ -102,10 +110,11 @@ impl Looks<'_> {
             return found;
         }
         found.evidence.extend(self.worker_clauses());
-        if let Some(message) = self.messages.get(id) {
+        if let Some(message) = self.messages.by_task.get(id) {
             wait(&mut found, message);
         } else {
             found.evidence.push(self.no_message_clause().to_owned());
+            found.unseen = self.unseen();
         }
         match meta.map(|meta| meta.kind) {
             Some(TaskEventKind::Retry) => {
@@ -150,8 +159,22 @@ impl Looks<'_> {
         clauses
     }
 
+    /// Where a task could be that was not found.
+    fn unseen(&self) -> Vec<FoundIn> {
+        let places = [
+            // Where no event tells of an end, a task that keeps no result ends unseen.
+            (self.shared.results.is_none() || !self.shared.task_events, FoundIn::ResultBackend),
+            (self.messages.waiting_left, FoundIn::Queue),
+            (self.messages.delivered_left, FoundIn::Unacked),
+        ];
+        places.into_iter().filter_map(|(is_unseen, place)| is_unseen.then_some(place)).collect()
+    }
+
     fn no_message_clause(&self) -> &'static str {
-        if self.shared.broker.can_peek() {
+        let too_many = self.messages.waiting_left || self.messages.delivered_left;
+        if too_many && self.shared.broker.can_peek() {
+            "too many messages are there to look at them all"
+        } else if self.shared.broker.can_peek() {
             "its message neither waits in a known queue nor is with a worker"
         } else {
             "messages that wait cannot be looked at on this broker"
@@ -188,6 +211,7 @@ fn ended(meta: &Meta) -> FoundTask {
         exception: seen.exception,
         exception_message: seen.exception_message,
         evidence: vec!["its result is stored".to_owned()],
+        unseen: Vec::new(),
     }
 }
 

@@ -29,12 +29,18 @@ pub(crate) struct Sampler {
     shared: Arc<Shared>,
     broker: broker::Sampler,
     told: HashMap<String, (QueueObservation, Instant)>,
+    mismatch: Option<BrokerError>,
 }
 
 impl Sampler {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let broker = shared.broker.sampler();
-        Self { shared, broker, told: HashMap::new() }
+        Self { shared, broker, told: HashMap::new(), mismatch: None }
+    }
+
+    /// How the broker is laid out otherwise than the agent was told, by the last sample.
+    pub(crate) fn mismatch(&self) -> Option<&BrokerError> {
+        self.mismatch.as_ref()
     }
 
     /// One sample of everything: what changed, and what is due to be told again.
@@ -46,15 +52,16 @@ impl Sampler {
         };
         let sample = self.shared.broker.sample(&mut self.broker, &known, now).await?;
         let mut out = self.sent(sample.waiting, now);
-        for queue in sample.queues {
-            let observation = QueueObservation {
-                depth: Some(queue.depth),
-                unacked: queue.unacked,
-                consumers: queue.consumers.or_else(|| lock(&self.shared.workers).consumers(&queue.queue)),
-                oldest_age_ms: queue.oldest.map(|since| now.ms_since(since)),
-                queue: queue.queue,
-            };
-            out.extend(self.told(observation, now));
+        self.mismatch = sample.mismatch;
+        let own = sample.queues.into_iter().map(|queue| QueueObservation {
+            depth: Some(queue.depth),
+            unacked: queue.unacked,
+            consumers: queue.consumers.or_else(|| lock(&self.shared.workers).consumers(&queue.queue)),
+            oldest_age_ms: queue.oldest.map(|since| now.ms_since(since)),
+            queue: queue.queue,
+        });
+        for queue in self.shared.samples.put(own.collect(), Instant::now()) {
+            out.extend(self.told(queue, now));
         }
         Ok(out)
     }

@@ -3,9 +3,11 @@
 //! A new id, because workers silently drop an id that was ever revoked, and Celery keeps the old result of one that
 //! succeeded.
 
+use serde_json::{Map, Value, json};
 use taskplane_agent::engine::{ArgumentSource, CommandError, RetriedTask, RetryRequest};
 
 use crate::{
+    acceptable::{own_types, unknown_type},
     message::{Embed, NewTask, Payload},
     origin::{self, Origin},
     publish::publish,
@@ -42,7 +44,9 @@ impl Plan {
             return Err(CommandError::NotFound(text));
         };
         let queue_is_known = request.queue.is_some() || deduce_queue(shared, &mut origin);
-        Ok(Self { new: new_task(request, &origin)?, origin, queue_is_known })
+        let new = new_task(request, &origin)?;
+        new.check_against(&lock(&shared.workers))?;
+        Ok(Self { new, origin, queue_is_known })
     }
 
     /// Where the arguments come from.
@@ -80,6 +84,7 @@ fn new_task(request: &RetryRequest, origin: &Origin) -> Result<NewTask, CommandE
     let args = request.args.clone().or_else(|| origin.args.clone());
     let kwargs = request.kwargs.clone().or_else(|| origin.kwargs.clone());
     let (Some(args), Some(kwargs)) = (args, kwargs) else { return Err(no_payload(request, origin)) };
+    check_types(request, origin)?;
     // As a member it could not bring its chord back to life, and would disturb the count of a group that still runs.
     let embed = Embed { chord: serde_json::Value::Null, ..origin.embed.clone() };
     Ok(NewTask {
@@ -94,6 +99,18 @@ fn new_task(request: &RetryRequest, origin: &Origin) -> Result<NewTask, CommandE
         eta: request.eta,
         expires: None,
     })
+}
+
+/// Types that kombu does not know may be the application's own, if it sent them itself; a worker drops a message with any other.
+fn check_types(request: &RetryRequest, origin: &Origin) -> Result<(), CommandError> {
+    let of = |args: &Option<Vec<Value>>, kwargs: &Option<Map<String, Value>>| {
+        own_types(&json!([args.as_deref().unwrap_or_default(), kwargs.clone().unwrap_or_default()]))
+    };
+    let (supplied, original) = (of(&request.args, &request.kwargs), of(&origin.args, &origin.kwargs));
+    match supplied.difference(&original).next() {
+        Some(kind) => Err(CommandError::InvalidArgs(unknown_type(kind))),
+        None => Ok(()),
+    }
 }
 
 fn no_payload(request: &RetryRequest, origin: &Origin) -> CommandError {

@@ -3,15 +3,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use taskplane_agent::engine::Observer;
+use taskplane_celery_address::RedisAddress;
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
-    broker::{Broker, BrokerError, Incoming, url::Url},
+    broker::{Broker, BrokerError, Incoming},
     clock,
-    config::{CeleryConfig, ConfigError, Timings, unsupported},
+    config::{CeleryConfig, ConfigError, Timings, unsupported, unusable},
     control::{Call, Replies},
+    event_switch::TurnedOn,
     payloads::PayloadStore,
-    redis::{self, RedisAddress},
+    redis, same_names,
     tracker::Tracker,
     workers::Workers,
 };
@@ -20,17 +22,22 @@ use crate::{
 pub(crate) struct Shared {
     pub(crate) timings: Timings,
     pub(crate) broker: Broker,
-    /// The result backend, if it is one that can be read; the same link as the broker when it is the same database.
-    pub(crate) results: Option<Arc<redis::Link>>,
+    /// The result backend, if it is one that can be read; with the link of the broker when it is the same database.
+    pub(crate) results: Option<Arc<redis::Backend>>,
     pub(crate) tracker: Mutex<Tracker>,
     pub(crate) workers: Mutex<Workers>,
     pub(crate) payloads: Arc<Mutex<PayloadStore>>,
+    /// Workers are to send task events.
+    pub(crate) task_events: bool,
+    pub(crate) turned_on: Arc<Mutex<TurnedOn>>,
     /// Set while observing, so that commands can tell of the tasks they publish.
     pub(crate) observer: Mutex<Option<Observer>>,
     /// Set while observing: where results that were read from the backend go, to be told like those that are published.
     pub(crate) incoming: Mutex<Option<mpsc::Sender<Incoming>>>,
     /// A worker appeared whose events are not enabled yet.
     pub(crate) fresh_worker: Notify,
+    /// Where its samples go, among those of the engine's other brokers.
+    pub(crate) samples: same_names::Place,
 }
 
 impl Shared {
@@ -50,9 +57,12 @@ impl Shared {
             tracker: Mutex::new(Tracker::new()),
             workers: Mutex::default(),
             payloads: Arc::new(Mutex::new(payloads)),
+            task_events: config.task_events,
+            turned_on: Arc::new(Mutex::new(TurnedOn::open(config.payload_dir.as_deref()))),
             observer: Mutex::default(),
             incoming: Mutex::default(),
             fresh_worker: Notify::new(),
+            samples: same_names::Place::default(),
         })
     }
 
@@ -99,12 +109,13 @@ const UNREADABLE_BACKENDS: [&str; 20] = [
 ];
 
 /// Where results are read, if they can be: on the given Redis, or on the broker itself when that is one.
-fn results(broker: &Broker, url: Option<&str>) -> Result<Option<Arc<redis::Link>>, ConfigError> {
+fn results(broker: &Broker, url: Option<&str>) -> Result<Option<Arc<redis::Backend>>, ConfigError> {
     let own = match broker {
         Broker::Redis(redis) => Some(&redis.link),
         Broker::RabbitMq(_) => None,
     };
-    let Some(text) = url else { return Ok(own.cloned()) };
+    let backend = |link, prefix: Option<&str>| Some(Arc::new(redis::Backend::new(link, prefix)));
+    let Some(text) = url else { return Ok(own.cloned().and_then(|link| backend(link, None))) };
     let what = "result backend";
     let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
     let family = scheme.split_once('+').map_or(scheme, |(family, _)| family);
@@ -112,13 +123,14 @@ fn results(broker: &Broker, url: Option<&str>) -> Result<Option<Arc<redis::Link>
         tracing::info!(backend = family, "results are not read from this backend: they are known from events alone");
         return Ok(None);
     }
-    let url = Url::parse(text).map_err(|why| ConfigError::BadUrl { what, why: why.to_owned() })?;
-    if url.scheme != "redis" {
-        return Err(unsupported(what, &url.scheme));
+    if !redis::SCHEMES.contains(&scheme) {
+        return Err(unsupported(what, scheme));
     }
-    let address = RedisAddress::new(what, url)?;
-    let same = |own: &&Arc<redis::Link>| address.same_server(&own.address) && address.db == own.address.db;
-    Ok(Some(own.filter(same).cloned().unwrap_or_else(|| Arc::new(redis::Link::new(address)))))
+    let address = RedisAddress::parse(text).map_err(|error| unusable(what, error))?;
+    let prefix = address.option("global_keyprefix").map(str::to_owned);
+    let same = |own: &&Arc<redis::Link>| address.same_server(&own.address) && address.db() == own.address.db();
+    let link = own.filter(same).cloned().unwrap_or_else(|| Arc::new(redis::Link::new(address)));
+    Ok(backend(link, prefix.as_deref()))
 }
 
 /// Locks, also after a panic elsewhere: what is behind these locks is memory of what was seen, never half-changed in a

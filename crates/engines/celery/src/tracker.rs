@@ -57,6 +57,11 @@ impl Known {
         self.attempts.end()
     }
 
+    /// True when a worker is known to have taken the latest attempt.
+    pub(crate) fn was_taken(&self) -> bool {
+        self.attempts.was_taken()
+    }
+
     /// Takes in what an event or a result tells.
     fn absorb(&mut self, seen: &TaskObservation) {
         let take = |slot: &mut Option<String>, value: &Option<String>| {

@@ -1,6 +1,9 @@
 //! Orders to workers, by remote control.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use taskplane_agent::engine::{CommandError, WorkerAction, WorkerControlRequest, WorkerReplies};
@@ -14,6 +17,8 @@ use crate::{
 
 /// Workers say yes first and change afterwards: they are asked what they are now only after this long.
 const SETTLES_WITHIN: Duration = Duration::from_millis(500);
+/// A prefork pool that was told to grow looks every 5 s whether processes are missing (celery/concurrency/asynpool.py).
+const GROWS_WITHIN: Duration = Duration::from_secs(6);
 /// Longest reply that is passed on, in characters.
 const MAX_REPLY: usize = 500;
 
@@ -63,7 +68,7 @@ async fn on_one(shared: &Shared, request: &WorkerControlRequest) -> Result<Worke
     let replies = call(shared, method, arguments, to).await?;
     if request.action != WorkerAction::Ping {
         tracing::info!(method, workers = ?replies.by_worker.keys().collect::<Vec<_>>(), "workers were given an order");
-        learn_again(shared, &replies).await;
+        learn_again(shared, &replies, &request.action).await;
     }
     let expected = match request.workers.is_empty() {
         true => lock(&shared.workers).live_names(),
@@ -158,9 +163,10 @@ async fn call(
 }
 
 /// What these workers are has changed.
-async fn learn_again(shared: &Shared, replies: &Replies) {
+async fn learn_again(shared: &Shared, replies: &Replies, action: &WorkerAction) {
     tokio::time::sleep(SETTLES_WITHIN).await;
-    lock(&shared.workers).ask_again(replies.by_worker.keys());
+    let settles = if matches!(action, WorkerAction::PoolGrow(_)) { GROWS_WITHIN } else { Duration::ZERO };
+    lock(&shared.workers).ask_again(replies.by_worker.keys(), Instant::now() + settles);
     shared.fresh_worker.notify_one();
 }
 

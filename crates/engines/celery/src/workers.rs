@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,6 +16,8 @@ use crate::{config::Timings, events::WorkerEvent};
 
 /// More workers than this are not remembered.
 const MAX_WORKERS: usize = 10_000;
+/// After this many heartbeats in a row that tell of tasks that no event told of, the worker sends none.
+const SILENT_BEATS: u32 = 3;
 /// Longest interval between heartbeats that is believed.
 const MAX_FREQ: f64 = 3600.0;
 
@@ -25,6 +28,10 @@ pub(crate) struct Learned {
     pub(crate) concurrency: Option<u64>,
     pub(crate) pid: Option<u64>,
     pub(crate) queues: Option<Vec<String>>,
+    pub(crate) task_events: Option<bool>,
+    pub(crate) visibility_timeout_s: Option<f64>,
+    /// When it was asked.
+    pub(crate) asked_at: Option<Instant>,
 }
 
 struct Worker {
@@ -35,8 +42,18 @@ struct Worker {
     seen_ts: Timestamp,
     /// It answered remote control since it came up, so its events are enabled.
     prepared: bool,
+    /// It has done what it was ordered by then: it is asked until it was asked behind that.
+    settled_at: Option<Instant>,
     /// When it was last passed on, and with which counters.
     told: Option<(Instant, Option<u64>, Option<u64>)>,
+    /// It said itself, to remote control, whether it sends task events.
+    said_events: bool,
+    /// Heartbeats in a row that told of more tasks, while no task event came.
+    silent_beats: u32,
+    /// Something is known of it that was not passed on.
+    news: bool,
+    /// The task types that it can run, once it said so.
+    tasks: Option<Arc<BTreeSet<String>>>,
 }
 
 /// What to do about a sign of a worker.
@@ -64,11 +81,15 @@ impl Workers {
         worker.seen_ts = event.ts;
         worker.freq = event.freq.unwrap_or(worker.freq).min(MAX_FREQ);
         let facts = event.facts;
+        let fresh = event.sign == WorkerSign::Online || (worker.online && !was_online);
+        worker.watch_events(fresh, facts.processed);
         let counters = (facts.active, facts.processed);
         worker.facts = WorkerFacts {
             pool: worker.facts.pool.take(),
             concurrency: worker.facts.concurrency,
             queues: worker.facts.queues.take(),
+            task_events: worker.facts.task_events,
+            visibility_timeout_s: worker.facts.visibility_timeout_s,
             ..facts
         };
         let due = match worker.told {
@@ -79,9 +100,8 @@ impl Workers {
             }
             None => true,
         };
-        let forward = due || !was_online || event.sign != WorkerSign::Heartbeat;
+        let forward = due || worker.news || !was_online || event.sign != WorkerSign::Heartbeat;
         let told = forward.then(|| worker.tell(&event.worker, event.sign, event.ts, now));
-        let fresh = event.sign == WorkerSign::Online || (worker.online && !was_online);
         // A worker that came up anew has forgotten that its events were enabled.
         worker.prepared &= !fresh && worker.online;
         Verdict { told, fresh }
@@ -92,6 +112,8 @@ impl Workers {
         let Some(worker) = self.entry(name, now, ts) else { return false };
         worker.seen = now;
         worker.seen_ts = worker.seen_ts.max(ts);
+        worker.silent_beats = 0;
+        worker.sends_events(true);
         // It is called online only once it says so itself, or answers: a task event may be a late one.
         !worker.online && worker.told.is_none()
     }
@@ -106,18 +128,48 @@ impl Workers {
     ) -> Option<(Timestamp, WorkerObservation)> {
         let worker = self.entry(name, now, ts)?;
         let facts = &mut worker.facts;
-        let before = (facts.pool.clone(), facts.concurrency, facts.queues.clone());
+        let word = |facts: &WorkerFacts| {
+            let WorkerFacts { pool, concurrency, queues, task_events, visibility_timeout_s, .. } = facts;
+            (pool.clone(), *concurrency, queues.clone(), *task_events, *visibility_timeout_s)
+        };
+        let before = word(facts);
         facts.pool = learned.pool.or(facts.pool.take());
         facts.concurrency = learned.concurrency.or(facts.concurrency);
         facts.queues = learned.queues.or(facts.queues.take());
         facts.pid = learned.pid.or(facts.pid);
-        let news = before != (facts.pool.clone(), facts.concurrency, facts.queues.clone()) || !worker.online;
+        facts.visibility_timeout_s = learned.visibility_timeout_s.or(facts.visibility_timeout_s);
+        facts.task_events = learned.task_events.or(facts.task_events);
+        worker.said_events = learned.task_events.is_some();
+        let news = before != word(facts) || !worker.online;
         // It answered just now: it lives, also when it sends no heartbeats.
         worker.online = true;
-        worker.prepared = true;
+        worker.prepared = worker.settled_at.is_none_or(|settled| learned.asked_at.is_some_and(|asked| asked > settled));
         worker.seen = now;
         worker.seen_ts = worker.seen_ts.max(ts);
         news.then(|| worker.tell(name, WorkerSign::Heartbeat, ts, now))
+    }
+
+    /// Takes in which task types a worker can run.
+    pub(crate) fn can_run(&mut self, name: &str, tasks: BTreeSet<String>) {
+        // Most workers have the same code: they share one list.
+        let same = self.workers.values().filter_map(|worker| worker.tasks.as_ref()).find(|known| ***known == tasks);
+        let tasks = same.map_or_else(|| Arc::new(tasks), Arc::clone);
+        if let Some(worker) = self.workers.get_mut(name) {
+            worker.tasks = Some(tasks);
+        }
+    }
+
+    /// True when a task of this type would be dropped by whichever worker takes it from the queue: none of those that consume
+    /// it knows the type. Where nobody consumes it, or not all have said what they know, that cannot be said.
+    pub(crate) fn would_drop(&self, queue: &str, task: &str) -> bool {
+        // Celery's own are not on the lists.
+        let consumers = || {
+            self.live().map(|(_, worker)| worker).filter(|worker| {
+                worker.facts.queues.as_ref().is_none_or(|queues| queues.iter().any(|consumed| consumed == queue))
+            })
+        };
+        let drops = |worker: &Worker| worker.tasks.as_ref().is_some_and(|tasks| !tasks.contains(task));
+        !task.starts_with("celery.") && consumers().next().is_some() && consumers().all(drops)
     }
 
     /// Workers that fell silent: told to be offline, once.
@@ -154,11 +206,12 @@ impl Workers {
         names.iter().filter(|name| !is_prepared(name)).cloned().collect()
     }
 
-    /// What these are has changed: they are to be asked again.
-    pub(crate) fn ask_again<'n>(&mut self, names: impl Iterator<Item = &'n String>) {
+    /// What these are changes until `settled_at`: they are asked again, and again until they were asked behind that.
+    pub(crate) fn ask_again<'n>(&mut self, names: impl Iterator<Item = &'n String>, settled_at: Instant) {
         for name in names {
             if let Some(worker) = self.workers.get_mut(name) {
                 worker.prepared = false;
+                worker.settled_at = Some(settled_at);
             }
         }
     }
@@ -223,7 +276,12 @@ impl Workers {
             seen: now,
             seen_ts: ts,
             prepared: false,
+            settled_at: None,
             told: None,
+            said_events: false,
+            silent_beats: 0,
+            news: false,
+            tasks: None,
         }))
     }
 }
@@ -239,7 +297,28 @@ impl Worker {
         floor.max(beats)
     }
 
+    /// What a heartbeat shows of whether task events are sent: a worker that goes on running tasks of which no event tells sends
+    /// none. What it said itself counts more, as tasks may be set to send no events.
+    fn watch_events(&mut self, fresh: bool, processed: Option<u64>) {
+        if fresh {
+            // Whatever it was told, it has forgotten.
+            (self.facts.task_events, self.said_events, self.silent_beats) = (None, false, 0);
+            self.tasks = None;
+        } else if processed > self.facts.processed && self.facts.processed.is_some() {
+            self.silent_beats += 1;
+        }
+        if self.silent_beats >= SILENT_BEATS && !self.said_events {
+            self.sends_events(false);
+        }
+    }
+
+    fn sends_events(&mut self, sends: bool) {
+        self.news |= self.facts.task_events != Some(sends);
+        self.facts.task_events = Some(sends);
+    }
+
     fn tell(&mut self, name: &str, sign: WorkerSign, ts: Timestamp, now: Instant) -> (Timestamp, WorkerObservation) {
+        self.news = false;
         self.told = Some((now, self.facts.active, self.facts.processed));
         (ts, WorkerObservation { sign, worker: name.to_owned(), facts: self.facts.clone() })
     }
@@ -296,6 +375,62 @@ mod tests {
         workers.learn("w@h", Learned { pool: Some("solo".into()), ..Learned::default() }, Timestamp(1), t);
         assert!(workers.silent(Timestamp(5), after(t, 500), &timings).is_empty());
         assert_eq!(workers.silent(Timestamp(5), after(t, 601), &timings).len(), 1);
+    }
+
+    #[test]
+    fn a_worker_that_runs_tasks_of_which_no_event_tells_sends_none() {
+        let (mut workers, timings, t) = (Workers::default(), Timings::default(), Instant::now());
+        let mut second = 0;
+        let mut hear = |workers: &mut Workers, processed| {
+            let facts = WorkerFacts { processed: Some(processed), ..WorkerFacts::default() };
+            second += 2;
+            let event = WorkerEvent { facts, ..beat(WorkerSign::Heartbeat, 0) };
+            workers.sign(event, after(t, second), &timings).told.map(|(_, seen)| seen.facts.task_events)
+        };
+        for processed in [5, 6, 7] {
+            hear(&mut workers, processed);
+        }
+        assert_eq!(workers.workers["w@h"].facts.task_events, None, "too early to say");
+        assert_eq!(hear(&mut workers, 8), Some(Some(false)), "told at once");
+        workers.touch("w@h", Timestamp(1), after(t, 9));
+        assert_eq!(hear(&mut workers, 9), Some(Some(true)), "an event came");
+
+        workers.learn("w@h", Learned { task_events: Some(true), ..Learned::default() }, Timestamp(1), t);
+        for processed in 10..20 {
+            hear(&mut workers, processed);
+        }
+        assert_eq!(workers.workers["w@h"].facts.task_events, Some(true), "its own word counts more");
+        let again = workers.sign(beat(WorkerSign::Online, 0), after(t, 60), &timings).told;
+        assert_eq!(again.map(|(_, seen)| seen.facts.task_events), Some(None), "started anew, it has forgotten");
+    }
+
+    #[test]
+    fn a_task_would_be_dropped_where_none_of_those_that_take_it_knows_its_type() {
+        let (mut workers, t) = (Workers::default(), Instant::now());
+        assert!(!workers.would_drop("celery", "a.b"), "nobody is there");
+        let learned = |queue: &str| Learned { queues: Some(vec![queue.into()]), ..Learned::default() };
+        workers.learn("w@h", learned("celery"), Timestamp(1), t);
+        assert!(!workers.would_drop("celery", "a.b"), "it did not say");
+        workers.can_run("w@h", ["a.b".to_owned()].into());
+        assert!(!workers.would_drop("celery", "a.b") && workers.would_drop("celery", "a.c"));
+        assert!(!workers.would_drop("mail", "a.c"), "it does not take from there");
+        assert!(!workers.would_drop("celery", "celery.chord_unlock"), "always there, never told");
+        workers.learn("x@h", learned("celery"), Timestamp(1), t);
+        assert!(!workers.would_drop("celery", "a.c"), "another may know it");
+    }
+
+    #[test]
+    fn what_a_worker_was_before_an_order_does_not_count_as_its_answer() {
+        let (mut workers, t) = (Workers::default(), Instant::now());
+        let told = |asked_at| Learned { concurrency: Some(2), asked_at: Some(asked_at), ..Learned::default() };
+        workers.learn("w@h", told(t), Timestamp(1), t);
+        assert_eq!(workers.unprepared(), [""; 0]);
+        workers.ask_again([&"w@h".to_owned()].into_iter(), t + Duration::from_millis(5));
+        // The round that was under way ends, and then there is another.
+        workers.learn("w@h", told(t + Duration::from_millis(4)), Timestamp(1), t);
+        assert_eq!(workers.unprepared(), ["w@h"]);
+        workers.learn("w@h", told(t + Duration::from_millis(6)), Timestamp(1), t);
+        assert_eq!(workers.unprepared(), [""; 0]);
     }
 
     #[test]

@@ -5,10 +5,12 @@
 //! join, so order, repetition and splitting cannot matter; the state is derived from the set afterwards.
 
 mod record;
+mod starts;
 mod state;
 mod view;
 
 pub use record::{Mark, Progress, Stamped, TaskRecord};
+pub use starts::{Start, Starts};
 pub use state::TaskState;
 pub use view::{Attempt, Task};
 

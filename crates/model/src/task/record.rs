@@ -1,6 +1,6 @@
 //! Everything known of one task, as a join-semilattice.
 
-use crate::{TaskEvent, TaskEventKind, Timestamp};
+use crate::{KnownBy, TaskEvent, TaskEventKind, Timestamp};
 
 /// Marks kept per task. Beyond it the lowest (oldest attempts, earliest marks) are dropped; keeping the greatest
 /// elements of a union does not depend on the order of the union.
@@ -39,6 +39,8 @@ pub struct Mark {
     pub expired: bool,
     /// It went back to the queue.
     pub requeue: bool,
+    /// How it is known, if not by an event of the engine's own.
+    pub known_by: Option<KnownBy>,
 }
 
 /// A fact that may change from attempt to attempt; the latest attempt's latest word counts.
@@ -186,16 +188,29 @@ impl TaskRecord {
     }
 
     fn insert_mark(&mut self, mark: Mark) {
-        if let Err(at) = self.marks.binary_search(&mark) {
-            self.marks.insert(at, mark);
-            if self.marks.len() > MAX_MARKS {
-                self.marks.remove(0);
-            }
+        let Err(at) = self.marks.binary_search(&mark) else { return };
+        // Of what is told of one and the same in several ways, the first way counts: an event of the engine's own.
+        if at > 0 && self.marks[at - 1].tells_the_same(&mark) {
+            return;
+        }
+        if let Some(next) = self.marks.get_mut(at).filter(|next| next.tells_the_same(&mark)) {
+            *next = mark;
+            return;
+        }
+        self.marks.insert(at, mark);
+        if self.marks.len() > MAX_MARKS {
+            self.marks.remove(0);
         }
     }
 }
 
 impl Mark {
+    /// True when the two differ in how they are known at most.
+    fn tells_the_same(&self, other: &Self) -> bool {
+        (self.attempt, self.kind, self.ts) == (other.attempt, other.kind, other.ts)
+            && *self == Self { known_by: self.known_by, ..other.clone() }
+    }
+
     fn of(event: &TaskEvent<'_>) -> Self {
         let own = |text: Option<&str>| text.map(str::to_owned);
         Self {
@@ -212,6 +227,7 @@ impl Mark {
             terminated: event.terminated,
             expired: event.expired,
             requeue: event.requeue,
+            known_by: event.known_by,
         }
     }
 }

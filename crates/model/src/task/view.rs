@@ -1,5 +1,6 @@
 //! From what is known of a task to what that means: its attempts, its state, its times.
 
+use super::starts::Starts;
 use super::{Mark, TaskRecord, TaskState};
 use crate::{TaskEventKind, Timestamp};
 
@@ -18,15 +19,18 @@ pub struct Attempt<'a> {
     pub received_at: Option<Timestamp>,
     /// Execution began.
     pub started_at: Option<Timestamp>,
+    /// Every time that execution began; more than one when the broker delivered it again while, or after, it ran.
+    pub starts: Starts<'a>,
     /// The mark that ended it.
     pub end: Option<&'a Mark>,
 }
 
 impl Attempt<'_> {
-    /// Run time in microseconds: as measured by the worker, else from the two marks.
+    /// Run time in microseconds: as measured by the worker, else from the two marks. That of a lost attempt is not known, nor that of one
+    /// which was only seen to run after it had ended.
     pub fn runtime_us(&self) -> Option<u64> {
-        let end = self.end?;
-        end.runtime_us.or_else(|| Some((end.ts.0 - self.started_at?.0).max(0) as u64))
+        let end = self.end.filter(|end| end.kind != TaskEventKind::Lost)?;
+        end.runtime_us.or_else(|| u64::try_from(end.ts.0 - self.started_at?.0).ok())
     }
 
     /// Time from sent (or received, where sent is not known) to started, in microseconds; waiting for `eta` does not count.
@@ -78,6 +82,16 @@ impl<'a> Task<'a> {
         self.record.marks.iter().map(|m| m.ts).min().unwrap_or_default()
     }
 
+    /// True when an attempt was begun more than once: what it does was done twice, or half and once more.
+    pub fn started_twice(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.starts.count() > 1)
+    }
+
+    /// The mark by which the task is lost, if it is.
+    pub fn lost(&self) -> Option<&'a Mark> {
+        self.current().end.filter(|end| end.kind == TaskEventKind::Lost)
+    }
+
     /// The mark that ended the latest attempt that ended: the last error, or the result.
     pub fn last_end(&self) -> Option<&'a Mark> {
         self.attempts.iter().rev().find_map(|a| a.end)
@@ -109,18 +123,27 @@ impl TaskRecord {
         // Marks sort by (attempt, kind, ts); inferred numbers can break that order.
         numbered.sort_by_key(|(number, mark)| (*number, mark.kind.rank(), mark.ts, mark.kind));
         let mut attempts: Vec<Attempt<'_>> = Vec::with_capacity(2);
-        for (number, mark) in numbered {
-            if attempts.last().is_none_or(|a| a.number != number) {
-                attempts.push(Attempt::new(number));
+        for of_one in numbered.chunk_by(|(one, _), (other, _)| one == other) {
+            let mut attempt = Attempt::new(of_one[0].0);
+            for (_, mark) in of_one {
+                if mark.kind != TaskEventKind::Lost || !self.lives_after(&attempt, mark.ts) {
+                    attempt.add(mark, of_one);
+                }
             }
-            if let Some(attempt) = attempts.last_mut() {
-                attempt.add(mark);
-            }
+            attempts.push(attempt);
         }
         if attempts.is_empty() {
             attempts.push(Attempt::new(0));
         }
         attempts
+    }
+
+    /// True when an attempt was received, was begun or got on after `ts`: whoever called it lost by then was wrong, or it was
+    /// delivered again.
+    fn lives_after(&self, attempt: &Attempt<'_>, ts: Timestamp) -> bool {
+        let progress = self.progress.as_ref().filter(|progress| progress.attempt == attempt.number);
+        let signs = [attempt.received_at, attempt.started_at, progress.map(|progress| progress.ts)];
+        signs.into_iter().flatten().any(|at| at > ts)
     }
 
     /// The attempt of a mark whose observer did not know it: the latest attempt that had begun by then.
@@ -156,12 +179,13 @@ impl<'a> Attempt<'a> {
             sent_at: None,
             received_at: None,
             started_at: None,
+            starts: Starts::default(),
             end: None,
         }
     }
 
-    /// Takes in one mark; marks come by ascending rank, then time.
-    fn add(&mut self, mark: &'a Mark) {
+    /// Takes in one mark of `all`, those of this attempt; marks come by ascending rank, then time.
+    fn add(&mut self, mark: &'a Mark, all: &[(u32, &'a Mark)]) {
         if let Some(worker) = mark.worker.as_deref() {
             self.worker = Some(worker);
         }
@@ -178,6 +202,7 @@ impl<'a> Attempt<'a> {
             TaskEventKind::Started => {
                 self.started_at = Some(mark.ts);
                 self.state = TaskState::Started;
+                self.starts.take(mark, all);
             }
             TaskEventKind::Progress => {}
             TaskEventKind::Retry => self.finish(TaskState::Retrying, mark),

@@ -226,6 +226,12 @@ pub struct Event<'a> {
     /// Software of a worker: a name and version as text, or an object.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub software: Option<&'a RawValue>,
+    /// Whether a worker sends task events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_events: Option<bool>,
+    /// After how many seconds a worker's broker delivers messages again that stay unacknowledged, where it does that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visibility_timeout_s: Option<f64>,
     /// Messages ready in a queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u64>,

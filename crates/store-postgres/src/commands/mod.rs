@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use taskplane_model::Timestamp;
-use taskplane_model::command::{Command, CommandOutcome, CommandStatus};
+use taskplane_model::command::{BRAIN, Command, CommandOutcome, CommandStatus, INQUIRY};
 use taskplane_store::access::NewAudit;
 use taskplane_store::backend::{corrupt, paging};
+use taskplane_store::commands::CommandQuery;
 use taskplane_store::tasks::Page;
 use taskplane_store::{CommandStore, Result};
 use tokio_postgres::Row;
@@ -72,35 +73,43 @@ impl CommandStore for PostgresStore {
         find(&self.reading().await?, project, id).await
     }
 
-    async fn commands(
-        &self,
-        project: u64,
-        task_id: Option<&str>,
-        page: Page,
-    ) -> Result<(Vec<Command>, Option<String>)> {
+    async fn commands(&self, project: u64, query: CommandQuery, page: Page) -> Result<(Vec<Command>, Option<String>)> {
         let session = self.reading().await?;
         let (project, below, most) = (project_number(project), paging::below(&page), paging::fetch(&page));
-        let rows = match task_id {
+        let (inquiries, asks, brain) = (query.inquiries, Text(INQUIRY), Text(BRAIN));
+        let rows = match query.task_id {
             None => {
                 let sql = concat!(
                     "SELECT ",
                     columns!(),
-                    " FROM commands WHERE project = $1 AND number < $2 ORDER BY number DESC LIMIT $3"
+                    " FROM commands WHERE project = $1 AND number < $2 AND ($4 OR cmd <> $5 OR created_by <> $6)
+                     ORDER BY number DESC LIMIT $3"
                 );
-                session.query(sql, &[&project, &below, &most]).await?
+                session.query(sql, &[&project, &below, &most, &inquiries, &asks, &brain]).await?
             }
             Some(task_id) => {
                 let sql = concat!(
                     "SELECT ",
                     columns!(),
-                    " FROM commands WHERE project = $1 AND md5(task_id) = md5($4) AND task_id = $4 AND number < $2
-                     ORDER BY number DESC LIMIT $3"
+                    " FROM commands WHERE project = $1 AND md5(task_id) = md5($7) AND task_id = $7 AND number < $2
+                     AND ($4 OR cmd <> $5 OR created_by <> $6) ORDER BY number DESC LIMIT $3"
                 );
-                session.query(sql, &[&project, &below, &most, &Text(task_id)]).await?
+                session.query(sql, &[&project, &below, &most, &inquiries, &asks, &brain, &Text(task_id)]).await?
             }
         };
         let found = rows.iter().map(|row| Ok((column(row, 12)?, read(row)?))).collect::<Result<Vec<_>>>()?;
         Ok(paging::page(found, &page))
+    }
+
+    async fn forget_inquiry(&self, project: u64, id: &str) -> Result<()> {
+        let id = id.to_owned();
+        self.to_the_end(async move |store| {
+            let sql = "DELETE FROM commands
+                WHERE project = $1 AND id = $2 AND status >= 2 AND cmd = $3 AND created_by = $4";
+            let values: Values<'_> = &[&project_number(project), &Text(id), &Text(INQUIRY), &Text(BRAIN)];
+            store.writing().await?.execute(sql, values).await.map(|_| ())
+        })
+        .await
     }
 }
 
@@ -143,6 +152,10 @@ async fn create(store: &PostgresStore, project: u64, command: Command, key: Opti
         let known = known.as_ref().map(read).transpose()?;
         tx.commit().await?;
         return Ok((known.ok_or_else(|| corrupt("a command with this key was there, and is not"))?, false));
+    }
+    if command.is_inquiry() {
+        tx.commit().await?;
+        return Ok((command, true));
     }
     let entry = NewAudit {
         actor: command.created_by.clone(),

@@ -1,7 +1,8 @@
 //! What the API reads of tasks.
 
 use async_trait::async_trait;
-use taskplane_store::tasks::{RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
+use taskplane_model::Timestamp;
+use taskplane_store::tasks::{LostTask, RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
 use taskplane_store::{Result, TaskStore};
 
 use crate::PostgresStore;
@@ -10,6 +11,7 @@ use crate::session::Tx;
 mod count;
 pub(crate) mod get;
 mod list;
+mod lost;
 mod plan;
 pub(crate) mod row;
 mod scan;
@@ -38,6 +40,10 @@ impl TaskStore for PostgresStore {
 
     async fn task_batches(&self, project: u64, engine: &str, task_id: &str) -> Result<Vec<RawBatch>> {
         get::batches(self.names(), &self.reading().await?, project, engine, task_id).await
+    }
+
+    async fn mark_lost(&self, project: u64, lost: Vec<LostTask>, now: Timestamp) -> Result<Vec<StoredTask>> {
+        self.to_the_end(async move |store| lost::mark(&store, project, lost, now).await).await
     }
 
     async fn task_tree(&self, project: u64, engine: &str, task_id: &str, limit: usize) -> Result<Option<TaskTree>> {

@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, params};
 use taskplane_model::Timestamp;
-use taskplane_model::command::{Command, CommandOutcome, CommandStatus};
+use taskplane_model::command::{BRAIN, Command, CommandOutcome, CommandStatus, INQUIRY};
 use taskplane_store::access::NewAudit;
+use taskplane_store::commands::CommandQuery;
 use taskplane_store::tasks::Page;
 use taskplane_store::{CommandStore, Result};
 
@@ -65,14 +66,19 @@ impl CommandStore for SqliteStore {
         self.read(move |view| find(view.db, project, &id)).await
     }
 
-    async fn commands(
-        &self,
-        project: u64,
-        task_id: Option<&str>,
-        page: Page,
-    ) -> Result<(Vec<Command>, Option<String>)> {
-        let task_id = task_id.map(str::to_owned);
-        self.read(move |view| list(view, project, task_id.as_deref(), &page)).await
+    async fn commands(&self, project: u64, query: CommandQuery, page: Page) -> Result<(Vec<Command>, Option<String>)> {
+        self.read(move |view| list(view, project, &query, &page)).await
+    }
+
+    async fn forget_inquiry(&self, project: u64, id: &str) -> Result<()> {
+        let id = id.to_owned();
+        self.write(move |tx| {
+            let sql = "DELETE FROM commands
+                WHERE project = ?1 AND id = ?2 AND status >= 2 AND cmd = ?3 AND created_by = ?4";
+            tx.db.prepare_cached(sql)?.execute(params![project.cast_signed(), id, INQUIRY, BRAIN])?;
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -104,6 +110,9 @@ fn create(tx: &mut Tx<'_>, project: u64, command: Command, key: Option<String>) 
         command.task_id,
         key,
     ])?;
+    if command.is_inquiry() {
+        return Ok((command, true));
+    }
     let entry = NewAudit {
         actor: command.created_by.clone(),
         action: command.cmd.clone(),
@@ -120,14 +129,17 @@ fn find(db: &rusqlite::Connection, project: u64, id: &str) -> Done<Option<Comman
     select.query_row(params![project.cast_signed(), id], |row| Ok(read(row))).optional()?.transpose()
 }
 
-fn list(view: &View<'_>, project: u64, task_id: Option<&str>, page: &Page) -> Done<(Vec<Command>, Option<String>)> {
+fn list(view: &View<'_>, project: u64, query: &CommandQuery, page: &Page) -> Done<(Vec<Command>, Option<String>)> {
+    let CommandQuery { task_id, inquiries } = query;
     let below = paging::below(page);
     let narrow = if task_id.is_some() { "AND task_id = ?4" } else { "AND ?4 IS NULL" };
     let sql = format!(
-        "SELECT {COLUMNS}, number FROM commands WHERE project = ?1 {narrow} AND number < ?2 ORDER BY number DESC LIMIT ?3"
+        "SELECT {COLUMNS}, number FROM commands WHERE project = ?1 {narrow} AND number < ?2
+            AND (?5 OR cmd <> ?6 OR created_by <> ?7) ORDER BY number DESC LIMIT ?3"
     );
     let mut select = view.db.prepare_cached(&sql)?;
-    let mut rows = select.query(params![project.cast_signed(), below, paging::fetch(page), task_id])?;
+    let fetch = paging::fetch(page);
+    let mut rows = select.query(params![project.cast_signed(), below, fetch, task_id, inquiries, INQUIRY, BRAIN])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push((row.get(12)?, read(row)?));

@@ -92,8 +92,13 @@ pub(crate) fn apply(tx: &mut Tx<'_>, mut changes: Vec<Change>, want_tasks: bool)
 
 /// True when the task is stored.
 pub(crate) fn is_known(tx: &mut Tx<'_>, change: &Change) -> Done<bool> {
+    Ok(known(tx, change)?.is_some())
+}
+
+/// What is stored of the task.
+pub(crate) fn known(tx: &mut Tx<'_>, change: &Change) -> Done<Option<TaskRecord>> {
     let engine = tx.term(Some(&change.engine))?;
-    Ok(find(tx, change, engine)?.is_some())
+    Ok(find(tx, change, engine)?.map(|known| known.record))
 }
 
 fn find(tx: &mut Tx<'_>, change: &Change, engine: i64) -> Done<Option<Known>> {

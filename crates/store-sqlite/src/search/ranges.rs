@@ -59,6 +59,11 @@ impl Ranges {
         self.is_complete
     }
 
+    /// True when a good part of a large store has still to be looked through.
+    pub(crate) fn have_far_to_go(&self) -> bool {
+        self.lookup.has_far_to_go()
+    }
+
     /// About how many tasks are in those that have been found.
     pub(crate) fn tasks(&self) -> u32 {
         self.found.iter().fold(0, |tasks, range| tasks.saturating_add(range.tasks))

@@ -24,10 +24,19 @@ const TIME_WITH_RECORDS: Duration = Duration::from_millis(25);
 /// Rows that are read one by one rather than looked for state by state.
 const FEW_ROWS: u32 = 100_000;
 
-/// Turns that each series gets however long it takes, and rows that are read if there are so many: also a machine that is busy
-/// counts what there is few of.
-const LEAST_TURNS: u32 = 4;
-const LEAST_ROWS: u32 = 2_048;
+/// What is done also when the time is up: turns that each series gets, and rows that are read if there are so many. A machine that is
+/// busy counts what there is few of, too.
+#[derive(Clone, Copy)]
+struct Least {
+    turns: u32,
+    rows: u32,
+}
+
+const LEAST: Least = Least { turns: 4, rows: 2_048 };
+/// When it is late as well, as it is where rows come from a cold disk.
+const LEAST_WHEN_LATE: Least = Least { turns: 3, rows: 256 };
+/// So long after the time was up it is late.
+const LATE: Duration = Duration::from_millis(3);
 
 /// Counts by state, exact up to a bound.
 pub(super) fn count(view: &View<'_>, query: &TaskQuery) -> Done<StateCounts> {
@@ -74,7 +83,7 @@ impl Count<'_> {
         while let Some(places) = counting.ask(&self.tally) {
             counting.take(&census::rows(self.view, places)?, &mut self.tally)?;
             turns += 1;
-            if turns > LEAST_TURNS && Instant::now() > self.end {
+            if turns > LEAST.turns && Instant::now() > self.end {
                 self.tally.leave_open(states);
                 return Ok(());
             }
@@ -180,9 +189,13 @@ impl Count<'_> {
             if !series.is_over && self.tally.is_open(&of_series) {
                 open.push_back((series, of_series, turn + 1));
             }
-            let all_had_theirs =
-                open.front().is_none_or(|(_, _, turn)| *turn > LEAST_TURNS) && (read >= LEAST_ROWS || now_read == 0);
-            if all_had_theirs && Instant::now() > end {
+            let had = |least: Least| {
+                open.front().is_none_or(|(_, _, turn)| *turn > least.turns) && (read >= least.rows || now_read == 0)
+            };
+            let now = Instant::now();
+            let is_late = now > self.end + LATE;
+            let is_hopeless = is_late && self.ranges.have_far_to_go();
+            if (had(LEAST) && now > end) || (had(LEAST_WHEN_LATE) && is_late) || is_hopeless {
                 open.iter().for_each(|(_, of_series, _)| self.tally.leave_open(of_series));
                 break;
             }

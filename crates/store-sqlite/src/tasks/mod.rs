@@ -1,7 +1,8 @@
 //! What the API reads of tasks.
 
 use async_trait::async_trait;
-use taskplane_store::tasks::{RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
+use taskplane_model::Timestamp;
+use taskplane_store::tasks::{LostTask, RawBatch, StateCounts, StoredTask, TaskPage, TaskQuery, TaskTree};
 use taskplane_store::{Result, TaskStore};
 
 use crate::SqliteStore;
@@ -9,6 +10,7 @@ use crate::SqliteStore;
 mod count;
 pub(crate) mod get;
 mod list;
+mod lost;
 mod plan;
 pub(crate) mod row;
 mod scan;
@@ -33,6 +35,10 @@ impl TaskStore for SqliteStore {
     async fn task_batches(&self, project: u64, engine: &str, task_id: &str) -> Result<Vec<RawBatch>> {
         let (engine, task_id) = (engine.to_owned(), task_id.to_owned());
         self.read(move |view| get::batches(view, project, &engine, &task_id)).await
+    }
+
+    async fn mark_lost(&self, project: u64, lost: Vec<LostTask>, now: Timestamp) -> Result<Vec<StoredTask>> {
+        self.write(move |tx| lost::mark(tx, project, lost, now)).await
     }
 
     async fn task_tree(&self, project: u64, engine: &str, task_id: &str, limit: usize) -> Result<Option<TaskTree>> {

@@ -194,21 +194,7 @@ mod tests {
     }
 
     fn mark() -> Mark {
-        Mark {
-            attempt: None,
-            kind: TaskEventKind::Sent,
-            ts: Timestamp(1),
-            worker: None,
-            runtime_us: None,
-            result: None,
-            exception: None,
-            exception_message: None,
-            traceback: None,
-            signal: None,
-            terminated: false,
-            expired: false,
-            requeue: false,
-        }
+        Mark { ts: Timestamp(1), ..Mark::default() }
     }
 
     /// Whether the filter is left, and whether it means the task.

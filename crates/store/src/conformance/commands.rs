@@ -1,11 +1,12 @@
 //! Commands: recorded once, ended once.
 
-use taskplane_model::command::{Command, CommandOutcome, CommandStatus};
+use taskplane_model::command::{BRAIN, Command, CommandOutcome, CommandStatus, INQUIRY};
 use taskplane_model::time::MINUTE;
 use taskplane_model::{TaskEventKind, TaskState};
 
 use super::Subject;
 use super::samples::{ENGINE, NOW, Told, batch, default_project, deltas, open, store_batch};
+use crate::commands::CommandQuery;
 use crate::stats::StatsQuery;
 use crate::tasks::Page;
 use crate::{AccessStore, CommandStore, StatisticsStore, TaskStore};
@@ -169,7 +170,8 @@ pub async fn commands_come_in_pages<S: Subject>(subject: &S) {
         let mut cursor = None;
         loop {
             let page = Page { limit: 3, cursor };
-            let (commands, next) = store.commands(project, task, page).await.expect("can be read");
+            let query = CommandQuery { task_id: task.map(str::to_owned), inquiries: false };
+            let (commands, next) = store.commands(project, query, page).await.expect("can be read");
             assert!(commands.len() <= 3 && !commands.is_empty());
             seen.extend(commands.into_iter().map(|command| command.id));
             cursor = next;
@@ -179,4 +181,37 @@ pub async fn commands_come_in_pages<S: Subject>(subject: &S) {
         }
         assert_eq!(seen, expected);
     }
+}
+
+/// What the brain asks by itself is nobody's deed: it is in no list and no audit, and is forgotten when it has been answered.
+pub async fn the_brains_own_questions_stay_out_of_the_way<S: Subject>(subject: &S) {
+    let store = subject.open().await;
+    let project = default_project(&store).await;
+    let by_the_brain = |id: &str| Command { cmd: INQUIRY.into(), created_by: BRAIN.into(), ..command(id, Some("t1")) };
+    let inquiry = by_the_brain("inquiry");
+    let (made, is_new) = store.create_command(project, inquiry.clone(), None).await.expect("is recorded");
+    assert_eq!((made, is_new), (inquiry.clone(), true));
+    let asked = Command { cmd: INQUIRY.into(), ..command("asked", Some("t1")) };
+    store.create_command(project, asked.clone(), None).await.expect("is recorded");
+    for task_id in [None, Some("t1")] {
+        let list = async |inquiries: bool| {
+            let query = CommandQuery { task_id: task_id.map(str::to_owned), inquiries };
+            store.commands(project, query, Page { limit: 10, cursor: None }).await.expect("can be read").0
+        };
+        assert_eq!(list(false).await, std::slice::from_ref(&asked));
+        assert_eq!(list(true).await, [asked.clone(), inquiry.clone()]);
+    }
+    let (audit, _) = store.audit(project, Page { limit: 10, cursor: None }).await.expect("can be read");
+    assert!(audit.iter().all(|entry| entry.command_id.as_deref() == Some("asked")), "{audit:?}");
+
+    let is_kept = async |id: &str| store.command(project, id).await.expect("can be read").is_some();
+    store.forget_inquiry(project, "inquiry").await.expect("is taken");
+    assert!(is_kept("inquiry").await, "it has not been answered");
+    for id in ["inquiry", "asked"] {
+        store.finish_command(project, id, done(), Vec::new(), NOW).await.expect("is ended");
+        store.forget_inquiry(project + 1, id).await.expect("is taken");
+        assert!(is_kept(id).await, "it is of another project");
+        store.forget_inquiry(project, id).await.expect("is taken");
+    }
+    assert_eq!((is_kept("inquiry").await, is_kept("asked").await), (false, true));
 }

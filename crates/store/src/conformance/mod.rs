@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod folding;
 pub mod ingest;
 pub mod lists;
+pub mod lost;
 pub mod persistence;
 pub mod retention;
 mod samples;
@@ -69,7 +70,10 @@ macro_rules! conformance_tests {
             schedule_runs { runs_are_kept_once_for_each_due_time, the_latest_runs_stay, what_is_forgotten_is_gone,
                 old_runs_are_dropped, each_scheduler_and_project_has_runs_of_its_own }
             commands { commands_begin_and_end_once, an_idempotency_key_is_used_once, retries_link_both_ways,
-                retried_tasks_that_are_not_known_are_entered, open_commands_are_abandoned, commands_come_in_pages }
+                retried_tasks_that_are_not_known_are_entered, open_commands_are_abandoned, commands_come_in_pages,
+                the_brains_own_questions_stay_out_of_the_way }
+            lost { a_task_is_lost_unless_something_is_known_since, lost_tasks_are_counted_and_found,
+                a_lost_task_that_is_delivered_again_lives }
             bulk { jobs_are_recorded_once_and_listed, tasks_are_noted_before_a_job_begins,
                 tasks_are_claimed_and_settled_once, no_task_is_taken_twice, ends_of_retried_tasks_count_once,
                 what_a_cancelled_job_has_not_sent_is_free, old_jobs_are_dropped }

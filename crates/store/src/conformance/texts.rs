@@ -9,6 +9,7 @@ use taskplane_model::fleet::{Queue, Worker, WorkerFacts, WorkerSign};
 
 use super::Subject;
 use super::samples::{ENGINE, NOW, Told, batch, default_project, deltas, open, store_batch};
+use crate::commands::CommandQuery;
 use crate::ingest::Quarantined;
 use crate::tasks::{Page, TaskQuery};
 use crate::{AccessStore, CommandStore, FleetStore, TaskStore};
@@ -59,7 +60,8 @@ pub async fn every_text_comes_back_as_it_was<S: Subject>(subject: &S) {
         let (made, _) = store.create_command(project, command.clone(), text).await.expect("is recorded");
         assert_eq!(store.command(project, &made.id).await.expect("can be read"), Some(command.clone()));
         let page = Page { limit: 10, cursor: None };
-        assert_eq!(store.commands(project, Some(odd), page).await.expect("can be read").0, [command]);
+        let query = CommandQuery { task_id: Some(odd.into()), inquiries: false };
+        assert_eq!(store.commands(project, query, page).await.expect("can be read").0, [command]);
     }
     streams.sort_unstable();
     streams.dedup();

@@ -60,3 +60,20 @@ it('of a long list some are drawn, more on demand, and any is found', async () =
   await userEvent.type(screen.getByRole('textbox', { name: 'Find agents' }), 'x')
   expect(screen.getByText('None of 10,000 agents is named so.')).toBeTruthy()
 })
+
+it('finds by what the address says, also in a short list, and tells it what is typed', async () => {
+  const onSeek = vi.fn()
+  const list = (sought: string) => (
+    <Findable items={['web-1', 'web-2', 'mail']} noun="agent" text={(item) => item} seeking={{ sought, onSeek }}>
+      {(shown) => shown.map((item) => <li key={item}>{item}</li>)}
+    </Findable>
+  )
+  const { rerender } = render(list('web'))
+  expect(screen.getAllByRole('listitem')).toHaveLength(2)
+  await userEvent.type(screen.getByRole('textbox', { name: 'Find agents' }), '-2')
+  expect(onSeek).toHaveBeenLastCalledWith('web-2')
+  expect(screen.getAllByRole('listitem')).toHaveLength(1)
+  await userEvent.tab()
+  rerender(list(''))
+  expect(screen.getAllByRole('listitem')).toHaveLength(3)
+})

@@ -1,5 +1,5 @@
 import { Search } from 'lucide-react'
-import { useState, type ReactNode } from 'react'
+import { useEffect, useRef, useState, type ReactNode } from 'react'
 import { number, plural } from '../../lib/format'
 import { Button } from './button'
 
@@ -8,31 +8,48 @@ const SHORT = 20
 /** As many are drawn at first, and with each wish for more: thousands would make the page slow. */
 const STEP = 50
 
+export interface Seeking {
+  sought: string
+  onSeek: (sought: string) => void
+}
+
+/** Whether a text has what is sought in it; everything has nothing in it. */
+export const holds = (text: string, sought: string): boolean => text.toLowerCase().includes(sought.trim().toLowerCase())
+
 interface Props<Item> {
   items: readonly Item[]
   /** One of them: "agent". */
   noun: string
   /** What an item is found by. */
   text: (item: Item) => string
+  /** The text in the address, where it stands there; without, the list keeps it to itself. */
+  seeking?: Seeking | undefined
   children: (shown: readonly Item[]) => ReactNode
 }
 
 /** A list that may be long: a field that finds items by name, and more of them when asked for. */
-export function Findable<Item>({ items, noun, text, children }: Props<Item>) {
-  const [sought, setSought] = useState('')
+export function Findable<Item>({ items, noun, text, seeking, children }: Props<Item>) {
+  const input = useRef<HTMLInputElement>(null)
+  const [sought, setSought] = useState(seeking?.sought ?? '')
   const [room, setRoom] = useState(STEP)
-  if (items.length <= SHORT) return children(items)
-  const needle = sought.trim().toLowerCase()
-  const found = needle === '' ? items : items.filter((item) => text(item).toLowerCase().includes(needle))
+  // The address follows what is typed; it leads when it changes by itself: back, or a link.
+  const told = seeking?.sought
+  useEffect(() => {
+    if (told !== undefined && document.activeElement !== input.current) setSought(told)
+  }, [told])
+  if (items.length <= SHORT && sought === '') return children(items)
+  const found = items.filter((item) => holds(text(item), sought))
   const rest = found.length - room
   return (
     <div className="flex flex-col gap-3">
       <label className="mx-3 mt-3 flex max-w-md items-center gap-2 rounded-md border border-line bg-surface px-2.5 focus-within:border-accent">
         <Search aria-hidden size={15} className="shrink-0 text-muted" />
         <input
+          ref={input}
           value={sought}
           onChange={(event) => {
             setSought(event.target.value)
+            seeking?.onSeek(event.target.value)
             setRoom(STEP)
           }}
           aria-label={`Find ${noun}s`}

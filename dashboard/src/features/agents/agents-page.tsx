@@ -5,11 +5,14 @@ import { agentsQuery } from '../../api/queries'
 import type { Agent } from '../../api/types'
 import { Button } from '../../components/ui/button'
 import { Findable } from '../../components/ui/findable'
-import { Empty } from '../../components/ui/notice'
+import { Empty, Loading } from '../../components/ui/notice'
 import { PageTitle } from '../../components/ui/panel'
 import { QueryView } from '../../components/ui/query-view'
 import { number } from '../../lib/format'
 import { useProject, useSession } from '../../lib/session'
+import { NoneNeedsAttention } from '../problems/none-needs-attention'
+import { ShownChoice, useShown } from '../problems/shown'
+import { useProblemsOf } from '../problems/use-problems'
 import { AgentCard } from './agent-card'
 import { ConnectAgent } from './connect-agent'
 import { Quarantine } from './quarantine'
@@ -30,7 +33,9 @@ function standing(agents: readonly Agent[]): string {
 }
 
 export function AgentsPage(): ReactElement {
+  const view = useShown('/agents')
   const query = useQuery(agentsQuery(useProject()))
+  const problems = useProblemsOf('agent')
   const [connecting, setConnecting] = useState(false)
   const { role } = useSession()
   const connect = (
@@ -40,11 +45,23 @@ export function AgentsPage(): ReactElement {
   )
   return (
     <div className="flex flex-col gap-4 p-4">
-      <PageTitle aside={!connecting && connect}>Agents</PageTitle>
+      <PageTitle
+        aside={
+          <span className="flex flex-wrap gap-2">
+            <ShownChoice noun="agent" shown={view} />
+            {!connecting && connect}
+          </span>
+        }
+      >
+        Agents
+      </PageTitle>
       {connecting && <ConnectAgent onClose={() => setConnecting(false)} />}
       <QueryView query={query} what="agents">
-        {({ items }) =>
-          items.length === 0 ? (
+        {({ items: known }) => {
+          const items = view.show === 'all' ? known : known.filter(({ name }) => problems.all(null, name).length > 0)
+          if (view.show !== 'all' && !problems.known) return <Loading what="problems" />
+          if (items.length === 0 && known.length > 0) return <NoneNeedsAttention total={known.length} noun="agent" page="/agents" />
+          return items.length === 0 ? (
             !connecting && (
               <div className="rounded-lg border border-line bg-surface">
                 <Empty title="No agent has connected yet">
@@ -56,7 +73,7 @@ export function AgentsPage(): ReactElement {
           ) : (
             <>
               <p className="text-sm text-muted">{standing(items)}</p>
-              <Findable items={items.toSorted(troubledFirst)} noun="agent" text={(agent) => `${agent.name} ${agent.state}`}>
+              <Findable items={items.toSorted(troubledFirst)} noun="agent" text={(agent) => `${agent.name} ${agent.state}`} seeking={view.seeking}>
                 {(shown) => (
                   <div className="grid gap-4 xl:grid-cols-2">
                     {shown.map((agent) => (
@@ -68,7 +85,7 @@ export function AgentsPage(): ReactElement {
               {items.some((agent) => agent.quarantined_events > 0) && <Quarantine />}
             </>
           )
-        }
+        }}
       </QueryView>
     </div>
   )

@@ -8,6 +8,7 @@ const words: Record<string, string> = {
   preview_retry: 'say what a retry sends',
   query_state: 'ask how tasks stand',
   worker_control: 'order workers',
+  task_events: 'hear task events',
   chord_aware: 'follow workflows',
   schedule_crud: 'change schedules',
 }

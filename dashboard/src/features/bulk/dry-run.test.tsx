@@ -29,7 +29,7 @@ const lines = () => screen.getAllByRole('listitem').map((line) => line.textConte
 
 it('says by name what would be retried, and what would not and why', () => {
   render(<DryRun found={found} />)
-  expect(screen.getByText(/^12 tasks match\./)).toBeDefined()
+  expect(screen.getByText(/^12 tasks match\. Of these, 9 tasks can be retried/)).toBeDefined()
   expect(lines()).toEqual([
     'shop.pay9',
     'retried before3',
@@ -39,6 +39,24 @@ it('says by name what would be retried, and what would not and why', () => {
   ])
   expect(screen.getByText(/Of 2 tasks the agent cannot say/)).toBeDefined()
   expect(screen.queryByText(/will wait/)).toBeNull()
+})
+
+it('says of picked tasks that they are picked, and which are gone', () => {
+  render(<DryRun found={found} picked={14} />)
+  expect(screen.getByText(/^12 tasks are picked\. Of these, 9 tasks can be retried/)).toBeDefined()
+  expect(screen.getByText('2 picked tasks are not known any more.')).toBeDefined()
+})
+
+it('speaks of one task as of one', () => {
+  render(<DryRun found={{ ...found, total: 1, retryable: 1 }} picked={1} />)
+  expect(screen.getByText('1 task is picked. It runs again as a new task with its original arguments.')).toBeDefined()
+})
+
+it('says what running lost tasks again may do', () => {
+  const { rerender } = render(<DryRun found={found} />)
+  expect(screen.queryByText(/are lost/)).toBeNull()
+  rerender(<DryRun found={{ ...found, by_state: [...found.by_state, { value: 'lost', count: 3 }] }} />)
+  expect(screen.getByText(/^3 of them are lost: they may have done their work/)).toBeDefined()
 })
 
 it('says when it is a sample, and which tasks have to wait', () => {

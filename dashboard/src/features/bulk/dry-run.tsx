@@ -1,22 +1,27 @@
 import type { BulkDryRun } from '../../api/types'
 import { Callout } from '../../components/ui/notice'
 import { number, plural } from '../../lib/format'
+import { lostRepeats } from '../../lib/states'
 import { reasonWords } from './sentence'
 
-/** What a bulk retry would do, and what can and cannot be retried. */
-export function DryRun({ found }: { found: BulkDryRun }) {
+/** What a bulk retry would do, and what can and cannot be retried. With `picked`, so many were picked one by one. */
+export function DryRun({ found, picked }: { found: BulkDryRun; picked?: number | undefined }) {
   const { preview } = found
+  const gone = (picked ?? 0) - found.total
+  const lost = found.by_state.find(({ value }) => value === 'lost')?.count ?? 0
   const lossy = preview.by_source.filter((source) => !source.lossless).reduce((sum, source) => sum + source.count, 0)
   const sure = preview.asked - lossy - preview.cannot.reduce((sum, reason) => sum + reason.count, 0)
   return (
     <div className="flex flex-col gap-3 text-sm">
       <p>
-        {plural(found.total, 'task')} {found.total === 1 ? 'matches' : 'match'}
-        {found.truncated ? ', or more: a job takes the newest 100,000' : ''}. Each runs again as a new task with its original arguments.
+        {plural(found.total, 'task')} {verb(found.total, picked !== undefined)}
+        {found.truncated ? ', or more: a job takes the newest 100,000' : ''}. {whatRuns(found)}
       </p>
-      <Rows title="By name" rows={found.by_name.map(({ value, count }) => [value ?? 'name not known', count])} mono />
+      {gone > 0 && <p className="text-muted">{plural(gone, 'picked task')} {gone === 1 ? 'is' : 'are'} not known any more.</p>}
+      <Rows title={picked === undefined ? 'What matches, by name' : 'By name'} rows={found.by_name.map(({ value, count }) => [value ?? 'name not known', count])} mono />
       {found.other_names > 0 && <p className="text-muted">and {plural(found.other_names, 'other name')}</p>}
       {found.not_retryable.length > 0 && <Rows title="Not retried" rows={found.not_retryable.map(({ code, count }) => [reasonWords(code), count])} />}
+      {lost > 0 && <Callout tone="warn">{lostRepeats(lost)}</Callout>}
       {found.agent_offline > 0 && <Callout tone="warn">{plural(found.agent_offline, 'task')} will wait: their agent is not connected.</Callout>}
       {preview.asked > 0 && (
         <Rows
@@ -31,6 +36,18 @@ export function DryRun({ found }: { found: BulkDryRun }) {
       {preview.not_known > 0 && <p className="text-muted">Of {plural(preview.not_known, 'task')} the agent cannot say before trying whether the original arguments are available.</p>}
     </div>
   )
+}
+
+function verb(amount: number, isPicked: boolean): string {
+  if (isPicked) return amount === 1 ? 'is picked' : 'are picked'
+  return amount === 1 ? 'matches' : 'match'
+}
+
+function whatRuns({ total, retryable }: BulkDryRun): string {
+  if (retryable === 0) return total === 1 ? 'It cannot be retried.' : 'None of them runs again.'
+  const as = 'runs again as a new task with its original arguments.'
+  if (retryable === total) return `${total === 1 ? 'It' : 'Each'} ${as}`
+  return `Of these, ${plural(retryable, 'task')} can be retried: ${retryable === 1 ? 'it' : 'each'} ${as}`
 }
 
 function Rows({ title, rows, mono = false }: { title: string; rows: readonly (readonly [string, number])[]; mono?: boolean }) {

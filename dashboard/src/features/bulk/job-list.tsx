@@ -15,7 +15,7 @@ export function BulkJobs() {
     <Panel title="Bulk jobs" aside="what was retried at once" flush>
       <ul className="divide-y divide-line text-sm">
         {jobs.map((job) => (
-          <li key={job.id} className="flex flex-wrap justify-between gap-x-4 px-3 py-2">
+          <li key={job.id} className="flex flex-wrap justify-between gap-x-4 px-3 py-2 sm:grid sm:grid-cols-[12rem_1fr_auto]">
             <Link to="/bulk/$jobId" params={{ jobId: job.id }} className="font-medium underline">
               Retry of {plural(job.counts.total, 'task')}
             </Link>

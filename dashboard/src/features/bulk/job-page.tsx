@@ -4,6 +4,7 @@ import { useState, type ReactElement } from 'react'
 import { bulkItemsQuery, bulkJobQuery, steerBulkJob, type BulkAction } from '../../api/bulk'
 import { explain } from '../../api/client'
 import type { BulkItem, BulkJob } from '../../api/types'
+import { Actor } from '../../components/ui/actor'
 import { Button } from '../../components/ui/button'
 import { Dialog, DialogActions } from '../../components/ui/dialog'
 import { Callout, Empty, Loading, LoadFailed } from '../../components/ui/notice'
@@ -11,7 +12,7 @@ import { PageTitle, Panel } from '../../components/ui/panel'
 import { Ago } from '../../components/ui/time'
 import { number, percent, plural, shortId } from '../../lib/format'
 import { useOperatorReason, useProject } from '../../lib/session'
-import { jobSentence, reasonWords } from './sentence'
+import { filterWords, jobSentence, reasonWords } from './sentence'
 
 const route = getRouteApi('/bulk/$jobId')
 
@@ -31,7 +32,7 @@ function Job({ job }: { job: BulkJob }) {
     <div className="flex max-w-4xl flex-col gap-4 p-4">
       <PageTitle>Retry of {plural(counts.total, 'task')}</PageTitle>
       <div role="status" data-testid="bulk-job" data-state={job.state}>
-        <Callout tone={job.state === 'paused' ? 'warn' : bad ? 'bad' : job.state === 'finished' ? 'good' : 'plain'}>
+        <Callout tone={bad ? 'bad' : job.state === 'paused' || counts.failed > 0 ? 'warn' : job.state === 'finished' ? 'good' : 'plain'}>
           <div className="flex flex-wrap items-center justify-between gap-2">
             <span>{jobSentence(job)}</span>
             <Steering job={job} />
@@ -44,13 +45,14 @@ function Job({ job }: { job: BulkJob }) {
           figures={[
             ['Succeeded', counts.succeeded],
             ['Failed again', counts.failed],
-            ['Revoked', counts.revoked],
+            ['Cancelled', counts.revoked],
             ['Not ended', counts.awaited + counts.not_ended],
           ]}
         />
       </Panel>
       {counts.refused > 0 && <Items job={job} state="refused" title="Not retried" reasons={job.refused_by} />}
       {counts.unknown > 0 && <Items job={job} state="unknown" title="Not known whether retried" reasons={undefined} />}
+      {counts.accepted > 0 && <OneByOne job={job} />}
       {Object.keys(job.left_out).length > 0 && (
         <Panel title="Left out from the start" aside="matched, and could not be retried">
           <Figures figures={Object.entries(job.left_out).map(([code, amount]) => [reasonWords(code), amount])} />
@@ -60,7 +62,7 @@ function Job({ job }: { job: BulkJob }) {
         {job.canary > 0 && `${plural(job.canary, 'task')} first. `}
         {job.rate_per_minute != null && `At most ${number(job.rate_per_minute)} a minute. `}
         {job.stop_above_percent != null && `Stops above ${job.stop_above_percent} % failures. `}
-        Made <Ago at={job.created_at} /> by <span className="font-mono text-xs">{job.created_by}</span>.
+        Made <Ago at={job.created_at} /> by <Actor name={job.created_by} />. {filterWords(job)}
       </p>
     </div>
   )
@@ -82,7 +84,8 @@ function Progress({ job }: { job: BulkJob }) {
         <div className="h-full bg-accent" style={{ width: `${total === 0 ? 100 : (done / total) * 100}%` }} />
       </div>
       <p className="mt-1 text-sm">
-        {number(done)} of {number(total)} ({percent(done, total)}): {number(accepted)} retried, {number(refused)} not
+        {number(done)} of {number(total)} ({percent(done, total)}): {number(accepted)} retried
+        {refused > 0 && `, ${number(refused)} not`}
         {unknown > 0 && `, ${number(unknown)} not known`}
         {claimed > 0 && `; ${number(claimed)} sent`}
         {waiting > 0 && `; ${number(waiting)} waiting`}
@@ -152,6 +155,20 @@ function Steering({ job }: { job: BulkJob }) {
   )
 }
 
+/** Every old task with its new one; asked for only when someone wants to see them. */
+function OneByOne({ job }: { job: BulkJob }) {
+  const [open, setOpen] = useState(false)
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary className="text-sm text-muted">Each of the {plural(job.counts.accepted, 'retried task')}, with its new one</summary>
+      <div className="mt-2">{open && <Items job={job} state="accepted" title="Retried" reasons={undefined} />}</div>
+    </details>
+  )
+}
+
+const outcomeWords = (outcome: string | null | undefined): string =>
+  outcome == null ? 'has not ended' : outcome === 'failed' ? 'failed again' : outcome === 'revoked' ? 'was cancelled' : outcome
+
 function Items({ job, state, title, reasons }: { job: BulkJob; state: BulkItem['state']; title: string; reasons: BulkJob['refused_by'] | undefined }) {
   const query = useInfiniteQuery(bulkItemsQuery(useProject(), job.id, state))
   const items = query.data?.pages.flatMap((page) => page.items)
@@ -170,7 +187,17 @@ function Items({ job, state, title, reasons }: { job: BulkJob; state: BulkItem['
                 {shortId(item.task_id)}
               </Link>
               <span className="font-mono text-xs leading-5">{item.name ?? 'name not known'}</span>
-              <span className="text-muted">{item.message ?? reasonWords(item.code ?? 'not_answered')}</span>
+              {item.new_task_id == null ? (
+                <span className="text-muted">{item.message ?? reasonWords(item.code ?? 'not_answered')}</span>
+              ) : (
+                <span className="text-muted">
+                  →{' '}
+                  <Link to="/tasks/$engine/$taskId" params={{ engine: item.engine, taskId: item.new_task_id }} className="font-mono text-xs underline">
+                    {shortId(item.new_task_id)}
+                  </Link>{' '}
+                  {outcomeWords(item.outcome)}
+                </span>
+              )}
             </li>
           ))}
         </ul>

@@ -1,9 +1,10 @@
 import type { BulkJob } from '../../api/types'
 import { number, plural } from '../../lib/format'
+import { isOver, STATES, stateWords } from '../../lib/states'
 
 /** What a job does now, or how it ended, in one sentence. */
 export function jobSentence(job: BulkJob): string {
-  const { total, accepted, waiting } = job.counts
+  const { total, accepted, waiting, failed } = job.counts
   switch (job.state) {
     case 'preparing':
       return 'Its tasks are being noted; nothing has been sent.'
@@ -12,7 +13,7 @@ export function jobSentence(job: BulkJob): string {
     case 'stopping':
       return 'It sends nothing more, and waits for the answers to what it has sent.'
     case 'finished':
-      return total === 0 ? 'There was nothing to retry.' : `Finished: ${number(accepted)} of ${plural(total, 'task')} retried.`
+      return total === 0 ? 'There was nothing to retry.' : `Finished: ${number(accepted)} of ${plural(total, 'task')} retried${failed > 0 ? `, of which ${number(failed)} failed again` : ''}.`
     case 'cancelled':
       return `Cancelled after ${plural(accepted, 'task')}${job.reason ? `: ${job.reason}` : ''}. ${plural(waiting, 'task')} not sent.`
     case 'stopped':
@@ -22,10 +23,18 @@ export function jobSentence(job: BulkJob): string {
   }
 }
 
+/** Which tasks were asked for, in the words of the search box. */
+export function filterWords({ filter, include }: BulkJob): string {
+  const also = include.length === 0 ? '' : ` Retried, too, if ${include.join(' or ')}.`
+  if (typeof filter.picked === 'number') return `Asked for ${filter.picked === 1 ? 'was' : 'were'} ${plural(filter.picked, 'picked task')}.${also}`
+  const asked = Object.entries(filter).map(([key, value]) => (key === 'q' ? String(value) : `${key}:${String(value)}`))
+  return `Asked for were ${asked.length === 0 ? 'all tasks' : `those with ${asked.join(' ')}`}.${also}`
+}
+
 function waitSentence(job: BulkJob): string {
   switch (job.waits_for) {
     case 'canary':
-      return `Waiting until the first ${plural(job.canary, 'retried task')} end.`
+      return `Waiting until the first ${plural(Math.min(job.canary, job.counts.total), 'retried task')} end.`
     case 'agents':
       return `Waiting for ${job.absent_agents.join(', ') || 'an agent'}, which is not connected.`
     case 'answers':
@@ -55,5 +64,7 @@ const REASONS: Readonly<Record<string, string>> = {
 
 /** A code in a few words. */
 export function reasonWords(code: string): string {
-  return REASONS[code] ?? code.replace(/^state_/, '').replaceAll('_', ' ')
+  const state = STATES.find((name) => code === `state_${name}`)
+  if (state !== undefined) return isOver(state) ? stateWords[state].word.toLowerCase() : `not over (${stateWords[state].word.toLowerCase()})`
+  return REASONS[code] ?? code.replaceAll('_', ' ')
 }

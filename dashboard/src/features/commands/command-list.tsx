@@ -1,5 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import type { Command } from '../../api/types'
+import { Actor } from '../../components/ui/actor'
 import { Ago } from '../../components/ui/time'
 import { shortId } from '../../lib/format'
 import { asked, newTaskId, outcome } from './sentence'
@@ -29,7 +30,7 @@ export function CommandList({ commands }: { commands: readonly Command[] }) {
               )}
               <span className="text-muted">
                 {' '}
-                · {command.created_by ?? 'someone'} · <Ago at={command.created_at} />
+                · <Actor name={command.created_by ?? 'someone'} /> · <Ago at={command.created_at} />
               </span>
               <p className="break-words text-muted">
                 {outcome(command)}{' '}

@@ -16,7 +16,7 @@ export function asked(command: Command): string {
     case 'preview_retry':
       return `Ask what a retry of ${plural(Array.isArray(args.task_ids) ? args.task_ids.length : 0, 'task')} would use`
     case 'query_state':
-      return `Ask the engine how ${plural(Array.isArray(args.task_ids) ? args.task_ids.length : 0, 'task')} stand`
+      return `Ask the engine about ${plural(Array.isArray(args.task_ids) ? args.task_ids.length : 0, 'task')}`
     case 'worker_control':
       return workerOrder(command)
     case 'purge_queue':
@@ -128,11 +128,11 @@ function success(command: Command): string {
     case 'preview_retry':
       return 'The agent said where the original arguments are; nothing was retried.'
     case 'query_state':
-      return 'The engine said how they stand.'
+      return 'The engine told what it knows.'
     case 'worker_control': {
       const { refused, silent, replied } = workerReplies(command)
       if (replied.length + refused.length + silent.length === 0) return 'No worker replied, and none is known to be up.'
-      return refused.length + silent.length === 0 ? 'Done:' : `Not done by ${plural(refused.length + silent.length, 'worker')}:`
+      return refused.length + silent.length === 0 ? 'Done.' : `Not done by ${plural(refused.length + silent.length, 'worker')}.`
     }
     case 'purge_queue':
       return typeof result.purged === 'number' ? `Purged ${plural(result.purged, 'task')} from ${text(command.args.queue)}.` : `Purged ${text(command.args.queue)}.`

@@ -1,42 +1,49 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { CircleAlert, TriangleAlert } from 'lucide-react'
-import { agentsQuery, queuesQuery, schedulersQuery, workersQuery } from '../../api/queries'
+import { explain } from '../../api/client'
+import { problemsQuery } from '../../api/problems'
+import { Callout } from '../../components/ui/notice'
 import { Since } from '../../components/ui/time'
-import { useNow } from '../../lib/now'
 import { useProject } from '../../lib/session'
-import { findProblems } from './problems'
+import { SeverityIcon } from '../problems/severity-icon'
+import { tell, type Told } from '../problems/told'
 
 /** What needs someone now. Nothing at all when nothing does. */
 export function Attention() {
-  const project = useProject()
-  const agents = useQuery(agentsQuery(project))
-  const workers = useQuery(workersQuery(project))
-  const queues = useQuery(queuesQuery(project))
-  const schedulers = useQuery(schedulersQuery(project))
-  const now = useNow()
-  const problems = findProblems(agents.data?.items ?? [], workers.data?.items ?? [], queues.data?.items ?? [], schedulers.data?.items ?? [], now)
-  if (problems.length === 0) return null
+  const { data, isError, error } = useQuery(problemsQuery(useProject()))
+  // Silence would say that all is well.
+  if (data === undefined) return isError && <Callout tone="warn">What needs attention is not known. {explain(error)}</Callout>
+  if (data.items.length === 0) return null
   return (
     <section aria-label="Needs attention" className="overflow-hidden rounded-lg border border-line bg-surface">
       <ul>
-        {problems.map((problem) => (
-          <li key={problem.key} data-testid="problem" className="border-b border-line last:border-0">
-            <Link to={problem.to} className="flex items-start gap-2 px-3 py-2 text-sm hover:bg-raised">
-              {problem.tone === 'bad' ? <CircleAlert aria-label="Problem" size={16} className="mt-0.5 shrink-0 text-bad" /> : <TriangleAlert aria-label="Warning" size={16} className="mt-0.5 shrink-0 text-warn" />}
-              <span className="min-w-0 flex-1">
-                <span className="font-medium">{problem.title}</span>
-                <span className="block break-words text-muted">{problem.cause}</span>
-              </span>
-              {problem.since !== null && (
-                <span className="shrink-0 text-muted">
-                  <Since at={problem.since} prefix="for " />
-                </span>
-              )}
-            </Link>
-          </li>
+        {tell(data.items).map((told) => (
+          <Line key={told.key} told={told} />
         ))}
       </ul>
     </section>
+  )
+}
+
+/** The whole line leads there; its title alone names the link. */
+function Line({ told: { severity, title, cause, remedy, since, place } }: { told: Told }) {
+  return (
+    <li data-testid="problem" className="relative flex items-start gap-2 border-b border-line px-3 py-2 text-sm last:border-0 hover:bg-raised">
+      <SeverityIcon severity={severity} className="mt-0.5" />
+      <div className="min-w-0 flex-1">
+        <div className="flex flex-wrap justify-between gap-x-3">
+          <Link to={place.to} search={place.search} className="font-medium after:absolute after:inset-0 after:content-['']">
+            {title}
+          </Link>
+          {since != null && (
+            <span className="relative text-muted">
+              <Since at={since} prefix="for " />
+            </span>
+          )}
+        </div>
+        <p className="break-words text-muted">{cause}</p>
+        {remedy != null && <p className="break-words">{remedy}</p>}
+      </div>
+    </li>
   )
 }

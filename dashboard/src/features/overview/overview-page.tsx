@@ -11,6 +11,7 @@ import { useProject } from '../../lib/session'
 import { QueueTable } from '../queues/queue-table'
 import { WorkerTable } from '../workers/worker-table'
 import { StorageLine } from '../storage/storage-line'
+import { useProblemsOf } from '../problems/use-problems'
 import { Attention } from './attention'
 import { FirstSteps } from './first-steps'
 import { Outcomes } from './outcomes'
@@ -26,6 +27,7 @@ export function OverviewPage(): ReactElement {
   const queues = useQuery(queuesQuery(project))
   const workers = useQuery(workersQuery(project))
   const agents = useQuery(agentsQuery(project))
+  const problems = { queue: useProblemsOf('queue'), worker: useProblemsOf('worker') }
   if (agents.data?.items.length === 0) return <FirstSteps />
   return (
     <div className="flex flex-col gap-4 p-4">
@@ -42,12 +44,12 @@ export function OverviewPage(): ReactElement {
       <div className="grid gap-4 2xl:grid-cols-2">
         <Panel title="Queues" aside={<Link to="/queues" className={linkClass}>all about queues</Link>} flush>
           <QueryView query={queues} what="queues">
-            {({ items }) => <QueueTable queues={items} />}
+            {({ items }) => <QueueTable queues={items} problems={problems.queue} />}
           </QueryView>
         </Panel>
         <Panel title="Workers" aside={<Link to="/workers" className={linkClass}>all about workers</Link>} flush>
           <QueryView query={workers} what="workers">
-            {({ items }) => <WorkerTable workers={items.filter((worker) => worker.state !== 'offline')} />}
+            {({ items }) => <WorkerTable workers={items.filter((worker) => worker.state !== 'offline')} problems={problems.worker} />}
           </QueryView>
         </Panel>
       </div>

@@ -19,6 +19,21 @@ interface Props {
 
 const HEIGHT = 160
 
+/** Room for the labels of the upright axis: beside them, and for each of their letters. */
+const GAP = 18
+const LETTER = 5.5
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+/** Steps of an axis of time that read well: not "1 min 40 s". */
+const SPANS = [
+  ...[0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500],
+  ...[1, 2, 5, 10, 15, 30].map((seconds) => seconds * SECOND),
+  ...[1, 2, 5, 10, 15, 30].map((minutes) => minutes * MINUTE),
+  ...[1, 2, 4, 6, 12, 24, 48, 96, 240, 480, 2400].map((hours) => hours * HOUR),
+]
+
 const token = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
 /** A point without neighbours makes no line: it is drawn as a dot. */
@@ -44,7 +59,12 @@ function options(series: readonly Series[], shape: Shape, width: number, zone: '
     scales: { ...(shape === 'bars' && { x: { range: (plot, min, max) => [min, max + ((plot.data[0][1] ?? 0) - (plot.data[0][0] ?? 0))] } }), y: { range: (_plot, _min, max) => [0, Math.max(max * 1.1, 1)] } },
     axes: [
       { ...axis, values: [[3600 * 24, '{D} {MMM}', null, null, null, null, null, null, 1], [60, '{HH}:{mm}', '\n{D} {MMM}', null, null, null, null, null, 1]] },
-      { ...axis, size: 58, values: (_plot, splits) => splits.map((value) => text(value)) },
+      {
+        ...axis,
+        size: (_plot, labels) => GAP + LETTER * Math.max(...(labels ?? []).map((label) => label.length)),
+        values: (_plot, splits) => splits.map((value) => (value === 0 ? '0' : text(value))),
+        ...(shape === 'lines' && { incrs: SPANS }),
+      },
     ],
     series: [
       {},

@@ -1,18 +1,18 @@
 import { Link } from '@tanstack/react-router'
-import { TriangleAlert } from 'lucide-react'
 import type { Queue } from '../../api/types'
 import { Amount, linkClass, Unknown } from '../../components/ui/amount'
 import { Button } from '../../components/ui/button'
-import { Findable } from '../../components/ui/findable'
+import { Findable, type Seeking } from '../../components/ui/findable'
 import { Empty } from '../../components/ui/notice'
 import { Table, type Column } from '../../components/ui/table'
 import { Ago, Span } from '../../components/ui/time'
 import { term } from '../../lib/filter'
 import { number } from '../../lib/format'
 import { useOperatorReason } from '../../lib/session'
-import { isUnconsumed } from './queue-health'
+import { ProblemNotes } from '../problems/problem-notes'
+import type { ProblemsOf } from '../problems/use-problems'
 
-const columns: readonly Column<Queue>[] = [
+const columns = (problems: ProblemsOf): readonly Column<Queue>[] => [
   {
     head: 'Queue',
     cell: (queue) => (
@@ -21,11 +21,7 @@ const columns: readonly Column<Queue>[] = [
           {queue.name}
         </Link>
         <span className="text-muted"> {queue.engine}</span>
-        {isUnconsumed(queue) && (
-          <span className="flex items-center gap-1 text-xs text-bad">
-            <TriangleAlert aria-hidden size={13} /> Nothing consumes this queue
-          </span>
-        )}
+        <ProblemNotes problems={problems.notes(queue.engine, queue.name)} />
       </>
     ),
   },
@@ -67,7 +63,14 @@ const columns: readonly Column<Queue>[] = [
   { head: 'Sampled', hint: 'When the agent last asked the broker', right: true, wideOnly: true, cell: (queue) => <Ago at={queue.sampled_at} /> },
 ]
 
-export function QueueTable({ queues, onPurge }: { queues: readonly Queue[]; onPurge?: (queue: Queue) => void }) {
+interface Props {
+  queues: readonly Queue[]
+  problems: ProblemsOf
+  seeking?: Seeking
+  onPurge?: (queue: Queue) => void
+}
+
+export function QueueTable({ queues, problems, seeking, onPurge }: Props) {
   const viewer = useOperatorReason()
   if (queues.length === 0) {
     return (
@@ -89,10 +92,11 @@ export function QueueTable({ queues, onPurge }: { queues: readonly Queue[]; onPu
       </Button>
     ),
   }
-  const sorted = queues.toSorted((one, other) => Number(isUnconsumed(other)) - Number(isUnconsumed(one)) || (other.depth ?? 0) - (one.depth ?? 0) || one.name.localeCompare(other.name))
+  const troubled = ({ engine, name }: Queue) => Number(problems.all(engine, name).length > 0)
+  const sorted = queues.toSorted((one, other) => troubled(other) - troubled(one) || (other.depth ?? 0) - (one.depth ?? 0) || one.name.localeCompare(other.name))
   return (
-    <Findable items={sorted} noun="queue" text={(queue) => queue.name}>
-      {(shown) => <Table label="Queues" columns={onPurge ? [...columns, purge] : columns} rows={shown} rowKey={(queue) => `${queue.engine}/${queue.name}`} />}
+    <Findable items={sorted} noun="queue" text={(queue) => queue.name} seeking={seeking}>
+      {(shown) => <Table label="Queues" columns={onPurge ? [...columns(problems), purge] : columns(problems)} rows={shown} rowKey={(queue) => `${queue.engine}/${queue.name}`} />}
     </Findable>
   )
 }

@@ -23,11 +23,11 @@ export function RunMark({ run }: { run: ScheduleRun }) {
 }
 
 /** What became of the last runs, the newest to the right. */
-export function OutcomeStrip({ runs }: { runs: readonly ScheduleRun[] }) {
+export function OutcomeStrip({ runs, understood = true }: { runs: readonly ScheduleRun[]; understood?: boolean }) {
   const zone = useZone()
   if (runs.length === 0) {
     return (
-      <span title="Runs are told from when the schedule was first seen on; none was due since." className="text-muted">
+      <span title={understood ? 'Runs are told from when the schedule was first seen on; none was due since.' : 'Its runs cannot be told: when it is due is not understood.'} className="text-muted">
         —
       </span>
     )

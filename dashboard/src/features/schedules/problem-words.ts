@@ -15,7 +15,7 @@ export const problemWords: Record<Kind, { word: string; tone: Tone }> = {
 }
 
 /** What is wrong and what to do, in a sentence. */
-export function explainProblem(problem: ScheduleProblem, scheduler: string): string {
+export function explainProblem(problem: ScheduleProblem, { scheduler, kind }: Pick<Schedule, 'scheduler' | 'kind'>): string {
   switch (problem.kind) {
     case 'scheduler_silent':
       return `${scheduler} has sent nothing at all since then, though things were due. See that it runs.`
@@ -30,6 +30,7 @@ export function explainProblem(problem: ScheduleProblem, scheduler: string): str
     case 'agent_away':
       return 'No agent that sees its scheduler is connected: what it does now is not known.'
     case 'not_understood':
+      if (kind === 'unknown') return 'Its scheduler tells its times in words of its own: its next runs cannot be computed, and a run that is missed is not noticed.'
       return `When it runs cannot be computed: ${problem.message ?? 'its timing is not understood'}.`
   }
 }
@@ -37,9 +38,18 @@ export function explainProblem(problem: ScheduleProblem, scheduler: string): str
 /** True for what someone should look at. */
 export const needsAttention = (schedule: Schedule): boolean => schedule.problem != null && problemWords[schedule.problem.kind].tone !== 'plain'
 
+/** A schedule that its scheduler cannot change, so that nothing of the kind is offered. */
+export const isFixed = (schedule: Schedule): boolean => schedule.read_only === true
+
+/** Schedulers that can only be read, as all of their schedules tell: nothing can be made there, either. */
+export function fixedSchedulers(schedules: readonly Schedule[]): ReadonlySet<string> {
+  const changeable = new Set(schedules.filter((schedule) => !isFixed(schedule)).map(({ scheduler }) => scheduler))
+  return new Set(schedules.map(({ scheduler }) => scheduler).filter((scheduler) => !changeable.has(scheduler)))
+}
+
 /** Why a schedule cannot be changed from here, or undefined. */
 export function readOnlyReason(schedule: Schedule): string | undefined {
-  if (schedule.read_only === true) return 'It is defined in the code of its application: change it there.'
+  if (isFixed(schedule)) return "It stands in the application's settings: change it there."
   if (!schedule.connected) return 'No agent that tells of it is connected.'
   return undefined
 }

@@ -6,12 +6,12 @@ import { Dialog, DialogActions } from '../../components/ui/dialog'
 import { useOperatorReason } from '../../lib/session'
 import { CommandOutcome } from '../commands/command-outcome'
 import { useSendCommand } from '../commands/use-send-command'
-import { readOnlyReason } from './problem-words'
+import { isFixed, readOnlyReason } from './problem-words'
 import { RunNowDialog } from './run-now-dialog'
 import { ScheduleForm } from './schedule-form'
 import { nameOf } from './schedule-table'
 
-/** Run now, pause, edit, delete; each says why it cannot. */
+/** Run now, pause, edit, delete; each says why it cannot now. What can never be changed from here is only run. */
 export function ScheduleActions({ schedule }: { schedule: Schedule }) {
   const [asking, setAsking] = useState<'run' | 'edit' | 'delete' | null>(null)
   const sent = useSendCommand()
@@ -29,15 +29,19 @@ export function ScheduleActions({ schedule }: { schedule: Schedule }) {
         <Button reason={viewer ?? away} title="Sends its task now, besides its times" onClick={() => setAsking('run')}>
           Run now…
         </Button>
-        <Button reason={fixed} onClick={() => sent.send({ cmd: 'schedule_pause', args: { scheduler, id, paused: !paused } })}>
-          {paused ? 'Resume' : 'Pause'}
-        </Button>
-        <Button reason={fixed} onClick={() => setAsking('edit')}>
-          Edit…
-        </Button>
-        <Button look="danger" reason={fixed} onClick={() => setAsking('delete')}>
-          Delete…
-        </Button>
+        {!isFixed(schedule) && (
+          <>
+            <Button reason={fixed} onClick={() => sent.send({ cmd: 'schedule_pause', args: { scheduler, id, paused: !paused } })}>
+              {paused ? 'Resume' : 'Pause'}
+            </Button>
+            <Button reason={fixed} onClick={() => setAsking('edit')}>
+              Edit…
+            </Button>
+            <Button look="danger" reason={fixed} onClick={() => setAsking('delete')}>
+              Delete…
+            </Button>
+          </>
+        )}
       </div>
       <CommandOutcome
         sent={sent}

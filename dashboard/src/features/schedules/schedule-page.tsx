@@ -14,7 +14,7 @@ import { term } from '../../lib/filter'
 import { number, shortId } from '../../lib/format'
 import { useProject } from '../../lib/session'
 import { RunMark } from './outcome-strip'
-import { explainProblem, knownBy, problemWords, readOnlyReason, runWords, summary } from './problem-words'
+import { explainProblem, isFixed, knownBy, problemWords, readOnlyReason, runWords, summary } from './problem-words'
 import { ScheduleActions } from './schedule-actions'
 import { ScheduleState } from './schedule-state'
 import { nameOf } from './schedule-table'
@@ -38,7 +38,7 @@ export function SchedulePage(): ReactElement {
 
 function ScheduleView({ schedule }: { schedule: Schedule }) {
   const { problem } = schedule
-  const readOnly = schedule.read_only === true ? readOnlyReason(schedule) : undefined
+  const readOnly = isFixed(schedule) ? readOnlyReason(schedule) : undefined
   return (
     <>
       <PageTitle aside={<ScheduleState schedule={schedule} />}>{nameOf(schedule)}</PageTitle>
@@ -49,7 +49,7 @@ function ScheduleView({ schedule }: { schedule: Schedule }) {
       {schedule.description && <p className="max-w-prose text-sm text-muted">{schedule.description}</p>}
       {problem != null && schedule.enabled !== false && (
         <Callout tone={problemWords[problem.kind].tone}>
-          {explainProblem(problem, schedule.scheduler)}
+          {explainProblem(problem, schedule)}
           {problem.since != null && (
             <span className="text-muted">
               {' '}
@@ -130,6 +130,21 @@ function Facts({ schedule }: { schedule: Schedule }) {
 }
 
 function Runs({ schedule }: { schedule: Schedule }) {
+  if (schedule.last_runs.length === 0 && schedule.words == null) {
+    return (
+      <Empty title="Its runs cannot be told">
+        When it is due is not understood.
+        {schedule.task != null && (
+          <>
+            {' '}
+            <Link to="/tasks" search={{ q: term('name', schedule.task) }} className="underline">
+              See the tasks of its type
+            </Link>
+          </>
+        )}
+      </Empty>
+    )
+  }
   if (schedule.last_runs.length === 0) {
     return <Empty title="No run was due since it was first seen">What it ran before that is not known here.</Empty>
   }

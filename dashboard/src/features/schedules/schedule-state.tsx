@@ -28,7 +28,7 @@ export function ScheduleState({ schedule }: { schedule: Schedule }) {
   const { word, tone } = problemWords[problem.kind]
   const Icon = icons[tone]
   return (
-    <span title={explainProblem(problem, schedule.scheduler)} className={`inline-flex items-center gap-1 whitespace-nowrap ${colours[tone]}`}>
+    <span title={explainProblem(problem, schedule)} className={`inline-flex items-center gap-1 whitespace-nowrap ${colours[tone]}`}>
       <Icon aria-hidden size={14} /> {word}
       {problem.since != null && lasts.has(problem.kind) && <Since at={problem.since} prefix=" " />}
     </span>

@@ -9,7 +9,7 @@ import { useOperatorReason } from '../../lib/session'
 import { exact } from '../../lib/time'
 import { useZone } from '../../lib/zone'
 import { OutcomeStrip } from './outcome-strip'
-import { needsAttention, readOnlyReason } from './problem-words'
+import { isFixed, needsAttention, readOnlyReason } from './problem-words'
 import { ScheduleState } from './schedule-state'
 import { Timing } from './when'
 
@@ -29,7 +29,7 @@ const columns: readonly Column<Schedule>[] = [
   },
   { head: 'When', hint: 'In plain words, and as it is written', cell: (schedule) => <Timing schedule={schedule} /> },
   { head: 'Next run', hint: "Computed in the schedule's own zone, across changes of the clock", cell: (schedule) => <NextRun schedule={schedule} /> },
-  { head: 'Last runs', hint: 'The newest to the right', cell: ({ last_runs }) => <OutcomeStrip runs={last_runs} /> },
+  { head: 'Last runs', hint: 'The newest to the right', cell: ({ last_runs, words }) => <OutcomeStrip runs={last_runs} understood={words != null} /> },
   { head: 'State', unnamed: true, cell: (schedule) => <ScheduleState schedule={schedule} /> },
 ]
 
@@ -37,8 +37,9 @@ function NextRun({ schedule }: { schedule: Schedule }) {
   const zone = useZone()
   const [next] = schedule.next_runs
   if (next === undefined) {
+    const why = schedule.enabled === false ? 'It is paused.' : schedule.words == null ? 'When it runs is not understood.' : 'It will not run again.'
     return (
-      <span title={schedule.enabled === false ? 'It is paused.' : 'It will not run again, or when it does cannot be computed.'} className="text-muted">
+      <span title={why} className="text-muted">
         —
       </span>
     )
@@ -66,13 +67,19 @@ export function ScheduleTable({ schedules, onRun, onPause }: { schedules: readon
       const word = paused ? 'Resume' : 'Pause'
       const away = schedule.connected ? undefined : 'No agent that tells of it is connected.'
       return (
-        <span className="inline-flex gap-1.5">
+        <span className="inline-flex items-center gap-1.5">
           <Button reason={viewer ?? away} aria-label={`Run ${nameOf(schedule)} now`} title="Sends its task now, besides its times" onClick={() => onRun(schedule)}>
             Run now
           </Button>
-          <Button reason={viewer ?? readOnlyReason(schedule)} aria-label={`${word} ${nameOf(schedule)}`} onClick={() => onPause(schedule, !paused)}>
-            {word}
-          </Button>
+          {isFixed(schedule) ? (
+            <span title={readOnlyReason(schedule)} className="text-xs whitespace-nowrap text-muted">
+              in settings
+            </span>
+          ) : (
+            <Button reason={viewer ?? readOnlyReason(schedule)} aria-label={`${word} ${nameOf(schedule)}`} onClick={() => onPause(schedule, !paused)}>
+              {word}
+            </Button>
+          )}
         </span>
       )
     },

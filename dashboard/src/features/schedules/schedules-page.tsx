@@ -13,7 +13,7 @@ import { plural } from '../../lib/format'
 import { useOperatorReason, useProject } from '../../lib/session'
 import { CommandOutcome } from '../commands/command-outcome'
 import { useSendCommand } from '../commands/use-send-command'
-import { needsAttention } from './problem-words'
+import { fixedSchedulers, needsAttention } from './problem-words'
 import { RunNowDialog } from './run-now-dialog'
 import { ScheduleForm } from './schedule-form'
 import { ScheduleTable } from './schedule-table'
@@ -26,6 +26,8 @@ const SHOWN = [
 
 type Shown = (typeof SHOWN)[number]['value']
 
+const FIXED_ONLY = "All schedules stand in the application's settings: make new ones there. With django-celery-beat or RedBeat they can be made from here."
+
 const isShown = (schedule: Schedule, shown: Shown) => shown === 'all' || (shown === 'paused' ? schedule.enabled === false : needsAttention(schedule))
 
 export function SchedulesPage(): ReactElement {
@@ -37,7 +39,10 @@ export function SchedulesPage(): ReactElement {
   const [asking, setAsking] = useState<'create' | Schedule | null>(null)
   const sent = useSendCommand()
   const viewer = useOperatorReason()
-  const noScheduler = schedulers.data?.items.every(({ connected_agents }) => connected_agents.length === 0) ? 'No agent that sees a scheduler is connected.' : undefined
+  const fixed = fixedSchedulers(query.data?.items ?? [])
+  const connected = schedulers.data?.items.filter(({ connected_agents }) => connected_agents.length > 0)
+  const changeable = connected?.filter(({ name }) => !fixed.has(name))
+  const noScheduler = connected?.length === 0 ? 'No agent that sees a scheduler is connected.' : changeable?.length === 0 ? FIXED_ONLY : undefined
 
   return (
     <div className="flex flex-col gap-4 p-4">
@@ -53,6 +58,7 @@ export function SchedulesPage(): ReactElement {
       >
         Schedules
       </PageTitle>
+      {noScheduler === FIXED_ONLY && <p className="text-sm text-muted">{FIXED_ONLY}</p>}
       {schedulers.data?.items.map((scheduler) => <SchedulerNotice key={scheduler.name} scheduler={scheduler} />)}
       <CommandOutcome sent={sent} />
       <Panel title="What runs when" aside="as schedulers and tasks tell" flush>
@@ -67,7 +73,7 @@ export function SchedulesPage(): ReactElement {
       </Panel>
       {asking === 'create' && (
         <ScheduleForm
-          schedulers={schedulers.data?.items ?? []}
+          schedulers={changeable ?? []}
           onClose={() => setAsking(null)}
           onConfirm={(scheduler, schedule) => {
             setAsking(null)
@@ -112,7 +118,7 @@ function SchedulerNotice({ scheduler }: { scheduler: Scheduler }) {
 function NothingYet() {
   return (
     <Empty title="No schedule is known yet">
-      Schedules appear when an agent sees a scheduler, such as celery-beat with its database or RedBeat.{' '}
+      Schedules appear when an agent sees a scheduler, such as celery-beat with its settings, its database, or RedBeat.{' '}
       <Link to="/agents" className="underline">
         See what the agents see
       </Link>

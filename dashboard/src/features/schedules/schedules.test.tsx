@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { at, AT, run, schedule } from '../../test-fixtures'
 import { draftOf, fieldsOf } from './draft'
 import { OutcomeStrip } from './outcome-strip'
-import { explainProblem, needsAttention, readOnlyReason, summary } from './problem-words'
+import { explainProblem, fixedSchedulers, needsAttention, readOnlyReason, summary } from './problem-words'
 import { ScheduleState } from './schedule-state'
 import { isSameClock, wallClock } from './zoned'
 
@@ -31,13 +31,25 @@ it('what is wrong is a word, with its reason', () => {
   expect(screen.getByTitle(/celery-beat has sent nothing/).textContent).toContain('Scheduler silent')
   expect(needsAttention(silent)).toBe(true)
   expect(needsAttention(schedule({ problem: { kind: 'agent_away' } }))).toBe(false)
-  expect(explainProblem({ kind: 'not_understood', message: 'the crontab is not valid' }, 'x')).toContain('the crontab is not valid')
+  expect(explainProblem({ kind: 'not_understood', message: 'the crontab is not valid' }, silent)).toContain('the crontab is not valid')
+  expect(explainProblem({ kind: 'not_understood', message: '"unknown" is not a kind' }, schedule({ kind: 'unknown' }))).toMatch(/in words of its own/)
 })
 
 it('says why a schedule cannot be changed', () => {
-  expect(readOnlyReason(schedule({ read_only: true }))).toMatch(/code/)
+  expect(readOnlyReason(schedule({ read_only: true }))).toBe("It stands in the application's settings: change it there.")
   expect(readOnlyReason(schedule({ connected: false }))).toMatch(/No agent/)
   expect(readOnlyReason(schedule())).toBeUndefined()
+})
+
+it('a scheduler whose schedules all stand in settings takes no new ones', () => {
+  const settings = schedule({ scheduler: 'beat-settings', read_only: true })
+  const mixed = [schedule({ scheduler: 'own', read_only: true }), schedule({ scheduler: 'own', id: '2' })]
+  expect([...fixedSchedulers([settings, { ...settings, id: '2' }, ...mixed, schedule()])]).toEqual(['beat-settings'])
+})
+
+it('the strip of a schedule that is not understood says why it is empty', () => {
+  render(<OutcomeStrip runs={[]} understood={false} />)
+  expect(screen.getByTitle(/when it is due is not understood/)).toBeTruthy()
 })
 
 beforeEach(() => void vi.useFakeTimers({ now: Date.parse(AT), toFake: ['Date'] }))

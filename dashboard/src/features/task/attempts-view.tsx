@@ -1,12 +1,13 @@
-import type { Attempt } from '../../api/types'
+import type { Attempt, AttemptStart } from '../../api/types'
 import { StateBadge } from '../../components/ui/state-badge'
 import { Clock, Span } from '../../components/ui/time'
 import { useNow } from '../../lib/now'
+import { between, duration } from '../../lib/time'
 import { bars, type Bar } from './attempts'
 
 const percent = (share: number) => `${(share * 100).toFixed(2)}%`
 
-const runColour = { succeeded: 'bg-good', failed: 'bg-bad', retrying: 'bg-warn', lost: 'bg-bad', revoked: 'bg-odd', rejected: 'bg-odd', started: 'bg-busy', pending: 'bg-muted', received: 'bg-muted' } as const
+const runColour = { succeeded: 'bg-good', failed: 'bg-bad', retrying: 'bg-warn', lost: 'border border-dashed border-bad', revoked: 'bg-odd', rejected: 'bg-odd', started: 'bg-busy', pending: 'bg-muted', received: 'bg-muted' } as const
 
 /** Every attempt with its wait and its run apart, on one axis. */
 export function AttemptsView({ attempts }: { attempts: readonly Attempt[] }) {
@@ -51,6 +52,7 @@ function AttemptRow({ bar, last }: { bar: Bar; last: boolean }) {
           style={{ left: percent(bar.waitTo), width: percent(bar.runTo - bar.waitTo), minWidth: attempt.started_at == null ? 0 : 3 }}
         />
       </div>
+      <Starts starts={attempt.starts} />
       {attempt.exception != null && (
         <p className="mt-1 font-mono text-xs break-words text-bad">
           {attempt.exception}
@@ -58,5 +60,24 @@ function AttemptRow({ bar, last }: { bar: Bar; last: boolean }) {
         </p>
       )}
     </li>
+  )
+}
+
+/** Every start of an attempt that was started more than once. */
+function Starts({ starts }: { starts: readonly AttemptStart[] }) {
+  const [first] = starts
+  if (first === undefined || starts.length < 2) return null
+  return (
+    <div data-testid="starts" className="mt-1 text-xs">
+      <p className="text-warn">Started {starts.length} times: what it does may have been done as often.</p>
+      <ul className="text-muted">
+        {starts.map(({ at, worker }, index) => (
+          <li key={`${at}/${worker ?? ''}`}>
+            <Clock at={at} /> on <span className="font-mono">{worker ?? 'a worker that is not known'}</span>
+            {index > 0 && ` (${duration(between(first.at, at) ?? 0)} after the first)`}
+          </li>
+        ))}
+      </ul>
+    </div>
   )
 }

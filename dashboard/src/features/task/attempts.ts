@@ -1,5 +1,6 @@
 import type { Attempt } from '../../api/types'
 import { between } from '../../lib/time'
+import { ranFor } from './run-time'
 
 export interface Bar {
   attempt: Attempt
@@ -33,9 +34,10 @@ export function bars(attempts: readonly Attempt[], now: number): Bar[] {
       attempt,
       waitFrom: share(from),
       waitTo: share(waitEnd),
-      runTo: share(started === null ? waitEnd : (finished ?? waitEnd)),
-      waitMs: attempt.wait_ms ?? between(first, attempt.started_at) ?? (open ? now - from : null),
-      runMs: attempt.runtime_ms ?? between(attempt.started_at, attempt.finished_at) ?? (open && started !== null ? now - started : null),
+      runTo: share(started === null ? waitEnd : Math.max(waitEnd, finished ?? waitEnd)),
+      // A start by itself tells nothing of the wait before it.
+      waitMs: attempt.wait_ms ?? between(attempt.sent_at ?? attempt.received_at, attempt.started_at) ?? (open && started === null ? now - from : null),
+      runMs: ranFor(attempt) ?? (open && started !== null ? now - started : null),
       open,
     }
   })

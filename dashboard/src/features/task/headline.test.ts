@@ -9,6 +9,7 @@ const cases: [string, Partial<Task>][] = [
   ['Failed on attempt 3 after 4.2 s on w1', { state: 'failed', attempt: 2, runtime_ms: 4200, worker: 'w1' }],
   ['Failed after 4.2 s on w1', { state: 'failed', started_at: AT, finished_at: at(4.2), worker: 'w1' }],
   ['Failed', { state: 'failed' }],
+  ['Succeeded on w1', { state: 'succeeded', started_at: at(2), finished_at: AT, runtime_ms: 0, worker: 'w1' }],
   ['Waiting for retry until 18:03:11 after attempt 1 failed', { state: 'retrying', eta: '2026-11-22T18:03:11Z' }],
   ['Waiting for retry after attempt 1 failed', { state: 'retrying', eta: at(-5) }],
   ['Waiting for a worker on emails for 12 s', { state: 'pending', queue: 'emails', sent_at: AT }],
@@ -21,7 +22,8 @@ const cases: [string, Partial<Task>][] = [
   ['Cancelled before it ran', { state: 'revoked' }],
   ['Cancelled while running on w1 after 2.0 s', { state: 'revoked', started_at: AT, finished_at: at(2), worker: 'w1' }],
   ['Rejected by a worker', { state: 'rejected' }],
-  ['Lost while running on w1: nothing was heard since', { state: 'lost', started_at: AT, worker: 'w1' }],
+  ['Lost after it began on w1: neither it nor its end was found', { state: 'lost', started_at: AT, worker: 'w1' }],
+  ['Lost before it ran, after w1 took it', { state: 'lost', received_at: AT, worker: 'w1' }],
 ]
 
 it.each(cases)('%s', (sentence, fields) => expect(headline(task(fields), now, 'utc')).toBe(sentence))

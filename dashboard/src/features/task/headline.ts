@@ -1,5 +1,6 @@
 import type { Task } from '../../api/types'
-import { between, clock, coarse, duration, type Zone } from '../../lib/time'
+import { clock, coarse, duration, type Zone } from '../../lib/time'
+import { ranFor } from './run-time'
 
 /** What is the matter with this task, in one sentence. */
 export function headline(task: Task, now: number, zone: Zone): string {
@@ -29,11 +30,11 @@ export function headline(task: Task, now: number, zone: Zone): string {
     case 'rejected':
       return `Rejected by ${task.worker ?? 'a worker'}`
     case 'lost':
-      return task.started_at == null ? 'Lost before it ran' : `Lost while running${on}${attempt}: nothing was heard since`
+      return task.started_at == null ? `Lost before it ran${task.worker != null ? `, after ${task.worker} took it` : ''}` : `Lost after it began${on}${attempt}: neither it nor its end was found`
   }
 }
 
 function runText(task: Task): string {
-  const ran = task.runtime_ms ?? between(task.started_at, task.finished_at)
-  return ran == null ? '' : ` after ${duration(ran)}`
+  const ran = ranFor(task)
+  return ran === null ? '' : ` after ${duration(ran)}`
 }

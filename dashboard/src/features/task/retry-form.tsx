@@ -41,7 +41,7 @@ export function RetryForm({ task, onClose, onConfirm }: Props) {
           Retry as it was
         </Button>
         <Button look="primary" reason={reason} onClick={() => parsed.ok && onConfirm(parsed.override)}>
-          Run 1 task
+          Run with these arguments
         </Button>
       </DialogActions>
     </Dialog>

@@ -23,13 +23,14 @@ export function TaskActions({ task, ownPage }: { task: Task; ownPage: boolean })
   const retryReason = viewer ?? (over ? undefined : `This task is not over (${word}). Cancel it first, or wait for its end.`)
   const cancelReason = viewer ?? (over ? `This task is already over (${word}).` : undefined)
   const { engine, task_id } = task
+  const repeats = repetition(task.state)
 
   const retry = (override?: RetryOverride) => {
     setAsking(null)
     sent.send({ cmd: 'retry_task', args: { engine, task_id, ...(override && { override }) } })
   }
-  // Running something twice that did its work is asked about; running again what failed is not.
-  const askRetry = () => (task.state === 'succeeded' ? setAsking('again') : retry())
+  // Running something twice that did its work, or may have, is asked about; running again what failed is not.
+  const askRetry = () => (repeats === '' ? retry() : setAsking('again'))
   // Beside the list the key belongs to the list; and a key pressed by mistake must not run anything.
   useKeys({ r: () => ownPage && retryReason === undefined && setAsking('again') })
 
@@ -70,7 +71,7 @@ export function TaskActions({ task, ownPage }: { task: Task; ownPage: boolean })
       {asking === 'again' && (
         <Dialog title="Retry this task?" onClose={() => setAsking(null)}>
           <p className="text-sm text-muted">
-            {task.state === 'succeeded' ? 'It succeeded: running it again repeats whatever it did. ' : ''}
+            {repeats}
             {task.name ?? 'It'} runs again as a new task, with its original arguments.
           </p>
           <DialogActions>
@@ -83,4 +84,11 @@ export function TaskActions({ task, ownPage }: { task: Task; ownPage: boolean })
       )}
     </div>
   )
+}
+
+/** What running it again would do a second time, for certain or perhaps. */
+function repetition(state: Task['state']): string {
+  if (state === 'succeeded') return 'It succeeded: running it again repeats whatever it did. '
+  if (state === 'lost') return 'Nobody knows how far it came: running it again repeats what it did before it was lost, and all of it if it still runs somewhere. '
+  return ''
 }

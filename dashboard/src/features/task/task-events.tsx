@@ -8,15 +8,9 @@ import { Clock } from '../../components/ui/time'
 import { isRecord } from '../../lib/format'
 import { between, duration } from '../../lib/time'
 import { useProject } from '../../lib/session'
+import { KnownBy } from './known-by'
 
-const ways: Record<string, string> = {
-  result_channel: ' · known from its result alone',
-  result_backend: ' · found in the result backend',
-  inspection: ' · told by its worker when it was asked',
-}
-
-/** How it is known, when no event of the engine's own told it. */
-const knownBy = (event: unknown): string => (isRecord(event) && typeof event.known_by === 'string' ? (ways[event.known_by] ?? ` · known by ${event.known_by}`) : '')
+const wayOf = (event: unknown): string | null => (isRecord(event) && typeof event.known_by === 'string' ? event.known_by : null)
 
 /** The events as they arrived, after redaction: the evidence behind everything else on this page. */
 export function TaskEvents({ engine, taskId }: { engine: string; taskId: string }) {
@@ -29,23 +23,31 @@ export function TaskEvents({ engine, taskId }: { engine: string; taskId: string 
             <Empty title="The events of this task are not kept any more" />
           ) : (
             <ol className="flex flex-col gap-2">
-              {items.map((event) => (
-                <li key={`${event.agent}/${event.seq}/${event.ts}/${event.event_type}`}>
-                  <details>
-                    <summary className="text-sm">
-                      <span className="font-mono">{event.event_type}</span>{' '}
-                      <span className="text-muted">
-                        <Clock at={event.ts} /> · from {event.agent} ·{' '}
-                        {event.ts_replaced ? 'it told no credible time: this is when it arrived' : `arrived ${duration(between(event.ts, event.received_at) ?? 0)} later`}
-                        {knownBy(event.event)}
-                      </span>
-                    </summary>
-                    <div className="mt-1 rounded-md bg-raised p-2">
-                      <JsonView value={event.event} />
-                    </div>
-                  </details>
-                </li>
-              ))}
+              {items.map((event) => {
+                const way = wayOf(event.event)
+                return (
+                  <li key={`${event.agent}/${event.seq}/${event.ts}/${event.event_type}`}>
+                    <details>
+                      <summary className="text-sm">
+                        <span className="font-mono">{event.event_type}</span>{' '}
+                        <span className="text-muted">
+                          <Clock at={event.ts} /> · from {event.agent} ·{' '}
+                          {event.ts_replaced ? 'it told no credible time: this is when it arrived' : `arrived ${duration(between(event.ts, event.received_at) ?? 0)} later`}
+                          {way !== null && (
+                            <>
+                              {' · '}
+                              <KnownBy way={way} />
+                            </>
+                          )}
+                        </span>
+                      </summary>
+                      <div className="mt-1 rounded-md bg-raised p-2">
+                        <JsonView value={event.event} />
+                      </div>
+                    </details>
+                  </li>
+                )
+              })}
               {more != null && <li className="text-sm text-muted">Only the first {items.length} events are shown.</li>}
             </ol>
           )

@@ -4,6 +4,7 @@ import type { Task } from '../../api/types'
 import { Clock, Span } from '../../components/ui/time'
 import { term } from '../../lib/filter'
 import { shortId } from '../../lib/format'
+import { ranFor } from './run-time'
 
 /** The facts in a box; each that can lead somewhere does. */
 export function TaskFacts({ task }: { task: Task }) {
@@ -21,9 +22,9 @@ export function TaskFacts({ task }: { task: Task }) {
     ['Queue', task.queue != null ? list(term('queue', task.queue), task.queue) : '—'],
     ['Worker', task.worker != null ? list(term('worker', task.worker), task.worker) : '—'],
     ['Waited', <Span key="wait" ms={task.wait_ms} />],
-    ['Ran', <Span key="run" ms={task.runtime_ms} />],
+    ['Ran', <Span key="run" ms={ranFor(task)} />],
     ['Sent', <Clock key="sent" at={task.sent_at} />],
-    ['Finished', <Clock key="finished" at={task.finished_at} />],
+    [task.state === 'lost' ? 'Judged lost' : 'Finished', <Clock key="finished" at={task.finished_at} />],
   ]
   if (task.name != null) facts.push(['Others of this name', list(term('name', task.name), 'show')])
   if (task.eta != null) facts.push(['Not before', <Clock key="eta" at={task.eta} />])

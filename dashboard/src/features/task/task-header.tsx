@@ -1,15 +1,18 @@
 import type { ReactNode } from 'react'
-import type { Task } from '../../api/types'
+import type { Task, TaskDetail } from '../../api/types'
 import { CopyButton } from '../../components/ui/copy-button'
 import { StateIcon } from '../../components/ui/state-badge'
 import { useNow } from '../../lib/now'
 import { stateWords } from '../../lib/states'
 import { useZone } from '../../lib/zone'
 import { headline } from './headline'
+import { StateKnownBy, stateKnownBy } from './known-by'
+import { StartedTwice } from './started-twice'
 
-export function TaskHeader({ task, corner }: { task: Task; corner: ReactNode }) {
+export function TaskHeader({ task, corner }: { task: TaskDetail; corner: ReactNode }) {
   const now = useNow()
   const zone = useZone()
+  const way = stateKnownBy(task.timeline)
   return (
     <header>
       <div className="flex items-start justify-between gap-2">
@@ -20,6 +23,12 @@ export function TaskHeader({ task, corner }: { task: Task; corner: ReactNode }) 
         <StateIcon state={task.state} className="mt-1" />
         {headline(task, now, zone)}
       </h1>
+      {(task.started_twice || way !== null) && (
+        <p className="mt-1 flex flex-wrap gap-1.5">
+          {task.started_twice && <StartedTwice times={Math.max(...task.attempts.map(({ starts }) => starts.length))} />}
+          {way !== null && <StateKnownBy way={way} />}
+        </p>
+      )}
       {task.exception != null && task.state !== 'succeeded' && (
         <p className="mt-1 font-mono text-sm break-words text-bad">
           {task.exception}

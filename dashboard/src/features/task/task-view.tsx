@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import type { ReactNode } from 'react'
+import { useState, type ReactNode } from 'react'
 import { ApiError } from '../../api/client'
 import { taskQuery } from '../../api/queries'
 import type { TaskDetail } from '../../api/types'
@@ -9,12 +9,15 @@ import { QueryView } from '../../components/ui/query-view'
 import { Segments } from '../../components/ui/segments'
 import { useProject } from '../../lib/session'
 import type { TaskTab } from '../../routes/search'
+import { isOver } from '../../lib/states'
 import { KeptNote } from '../storage/kept-note'
+import { LostPanel } from './lost-panel'
 import { TaskActions } from './task-actions'
 import { TaskEvents } from './task-events'
 import { TaskFacts } from './task-facts'
 import { TaskHeader } from './task-header'
 import { TaskSummary } from './task-summary'
+import { WhyPanel } from './why-panel'
 
 const TABS = [
   { value: 'summary', text: 'Summary' },
@@ -47,9 +50,11 @@ export function TaskView({ engine, taskId, tab, onTab, corner }: Props) {
   return (
     <QueryView query={query} what="task">
       {(task: TaskDetail) => (
-        <article className="flex flex-col gap-4 p-4">
+        <article key={`${task.engine}/${task.task_id}`} className="flex flex-col gap-4 p-4">
           <TaskHeader task={task} corner={corner} />
           <TaskActions task={task} ownPage={corner === undefined} />
+          {task.state === 'lost' && task.lost != null && <LostPanel lost={task.lost} />}
+          <Why task={task} />
           <TaskFacts task={task} />
           <Segments label="Parts of the task" options={TABS} value={tab} onChange={onTab} />
           {tab === 'summary' ? <TaskSummary task={task} /> : <TaskEvents engine={engine} taskId={taskId} />}
@@ -57,4 +62,10 @@ export function TaskView({ engine, taskId, tab, onTab, corner }: Props) {
       )}
     </QueryView>
   )
+}
+
+/** Stands from the time that the task is opened, also when it ends meanwhile: nothing below it may move. */
+function Why({ task }: { task: TaskDetail }) {
+  const [asked] = useState(!isOver(task.state))
+  return asked && <WhyPanel task={task} />
 }

@@ -1,6 +1,7 @@
 import type { TimelineEntry } from '../../api/types'
 import { Clock } from '../../components/ui/time'
 import { duration } from '../../lib/time'
+import { KnownBy } from './known-by'
 
 const words: Record<string, string> = {
   task_sent: 'Sent to the broker',
@@ -12,6 +13,7 @@ const words: Record<string, string> = {
   task_retry: 'Failed, will be retried',
   task_revoked: 'Revoked',
   task_rejected: 'Rejected',
+  task_lost: 'Judged to be lost',
 }
 
 /** What happened, in order, with the time that passed between. */
@@ -30,6 +32,12 @@ export function TimelineView({ entries }: { entries: readonly TimelineEntry[] })
               {words[entry.event] ?? entry.event}
               {entry.worker != null && <span className="text-muted"> · {entry.worker}</span>}
               {entry.attempt != null && entry.attempt > 0 && <span className="text-muted"> · attempt {entry.attempt + 1}</span>}
+              {entry.known_by != null && (
+                <span className="text-muted">
+                  {' · '}
+                  <KnownBy way={entry.known_by} />
+                </span>
+              )}
               {entry.detail != null && <span className="block text-xs break-words text-muted">{entry.detail}</span>}
             </span>
             <span className="text-xs text-muted">{passed !== undefined && passed > 0 ? `+${duration(passed)}` : ''}</span>

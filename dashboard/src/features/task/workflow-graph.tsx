@@ -7,10 +7,12 @@ import type { Task, TaskTree } from '../../api/types'
 import { StateBadge } from '../../components/ui/state-badge'
 import { duration } from '../../lib/time'
 import { NODE_HEIGHT, NODE_WIDTH, place } from './graph-layout'
+import { ranFor } from './run-time'
 
 type TaskNode = Node<{ task: Task; current: boolean }, 'task'>
 
 function TaskNodeView({ data: { task, current } }: NodeProps<TaskNode>) {
+  const ran = ranFor(task)
   return (
     <div className={clsx('flex h-full flex-col justify-center rounded-md border bg-surface px-2.5 text-xs', current ? 'border-2 border-accent' : 'border-line')}>
       <Handle type="target" position={Position.Left} className="invisible" />
@@ -19,7 +21,7 @@ function TaskNodeView({ data: { task, current } }: NodeProps<TaskNode>) {
       </Link>
       <span className="flex items-center justify-between">
         <StateBadge state={task.state} />
-        <span className="text-muted">{task.runtime_ms != null && duration(task.runtime_ms)}</span>
+        <span className="text-muted">{ran !== null && duration(ran)}</span>
       </span>
       <Handle type="source" position={Position.Right} className="invisible" />
     </div>

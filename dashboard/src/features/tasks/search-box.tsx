@@ -64,7 +64,7 @@ export function SearchBox({ value, onChange, problem }: Props) {
   }
 
   return (
-    <div className="relative min-w-0 flex-1">
+    <div className="relative min-w-0 flex-1 max-sm:basis-full">
       <div className="flex items-center gap-2 rounded-md border border-line bg-surface px-2.5 focus-within:border-accent">
         <Search aria-hidden size={15} className="shrink-0 text-muted" />
         <input

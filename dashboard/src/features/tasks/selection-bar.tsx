@@ -1,28 +1,35 @@
-import { useState } from 'react'
+import { lazy, Suspense, useState } from 'react'
 import type { Task } from '../../api/types'
 import { Button } from '../../components/ui/button'
-import { plural } from '../../lib/format'
+import { number, plural } from '../../lib/format'
 import { useKeys } from '../../lib/keyboard'
 import { useOperatorReason } from '../../lib/session'
 import { endedBadly, isOver } from '../../lib/states'
-import type { BulkActions } from './use-bulk-actions'
-import { ConfirmBulk } from './confirm-bulk'
+import { ConfirmCancel } from './confirm-cancel'
+
+const RetryPicked = lazy(async () => ({ default: (await import('../bulk/retry-picked')).RetryPicked }))
+
+/** As many tasks can be picked for one bulk job. */
+const MAX_PICKED = 1000
 
 interface Props {
   selected: readonly Task[]
   loaded: number
-  bulk: BulkActions
+  onCancel: (tasks: readonly Task[]) => void
   onSelectAll: () => void
   onClear: () => void
 }
 
 /** Stands in place of the toolbar while tasks are selected, with only what can be done with them. */
-export function SelectionBar({ selected, loaded, bulk, onSelectAll, onClear }: Props) {
+export function SelectionBar({ selected, loaded, onCancel, onSelectAll, onClear }: Props) {
   const [asking, setAsking] = useState<'retry' | 'cancel' | null>(null)
   const reason = useOperatorReason()
-  const toRetry = selected.filter((task) => endedBadly(task.state))
+  const failed = selected.filter((task) => endedBadly(task.state)).length
+  const toRetry = failed > 0 ? failed : selected.filter((task) => isOver(task.state)).length
   const toCancel = selected.filter((task) => !isOver(task.state))
-  useKeys({ Escape: onClear, r: () => toRetry.length > 0 && reason === undefined && setAsking('retry') })
+  const tooMany = toRetry > 0 && selected.length > MAX_PICKED ? `A bulk job takes at most ${number(MAX_PICKED)} picked tasks.` : undefined
+  const close = () => setAsking(null)
+  useKeys({ Escape: onClear, r: () => toRetry > 0 && (reason ?? tooMany) === undefined && setAsking('retry') })
 
   return (
     <div role="toolbar" aria-label="Selected tasks" className="flex min-h-9 min-w-0 flex-1 flex-wrap items-center gap-2">
@@ -30,9 +37,9 @@ export function SelectionBar({ selected, loaded, bulk, onSelectAll, onClear }: P
         {plural(selected.length, 'task')} selected
       </span>
       <span className="text-sm text-warn max-sm:hidden">New tasks wait</span>
-      {toRetry.length > 0 && (
-        <Button look="primary" reason={reason} onClick={() => setAsking('retry')}>
-          Retry {plural(toRetry.length, 'task')}
+      {toRetry > 0 && (
+        <Button look="primary" reason={reason ?? tooMany} onClick={() => setAsking('retry')}>
+          Retry {plural(toRetry, 'task')}
         </Button>
       )}
       {toCancel.length > 0 && (
@@ -40,23 +47,27 @@ export function SelectionBar({ selected, loaded, bulk, onSelectAll, onClear }: P
           Cancel {plural(toCancel.length, 'task')}
         </Button>
       )}
-      {toRetry.length + toCancel.length === 0 && <span className="text-sm text-muted">Nothing to do: these tasks succeeded. Open one to run it again.</span>}
+      {tooMany !== undefined && <span className="text-sm text-warn">{tooMany} To retry more, clear the selection and retry all that match.</span>}
       {selected.length < loaded && (
         <Button look="quiet" onClick={onSelectAll}>
-          Select all {loaded} loaded
+          Select all {number(loaded)} loaded
         </Button>
       )}
       <Button look="quiet" onClick={onClear}>
         Clear
       </Button>
-      {asking && (
-        <ConfirmBulk
-          action={asking}
-          tasks={asking === 'retry' ? toRetry : toCancel}
-          onClose={() => setAsking(null)}
+      {asking === 'retry' && (
+        <Suspense>
+          <RetryPicked tasks={selected} onClose={close} />
+        </Suspense>
+      )}
+      {asking === 'cancel' && (
+        <ConfirmCancel
+          tasks={toCancel}
+          onClose={close}
           onConfirm={() => {
-            bulk.start(asking, asking === 'retry' ? toRetry : toCancel)
-            setAsking(null)
+            onCancel(toCancel)
+            close()
             onClear()
           }}
         />

@@ -12,20 +12,20 @@ import { count } from '../../lib/format'
 import { useOperatorReason, useProject } from '../../lib/session'
 import { endedBadly } from '../../lib/states'
 import type { TasksSearch } from '../../routes/search'
-import { BulkOutcome } from './bulk-outcome'
-import { ConfirmBulk } from './confirm-bulk'
+import { CancelOutcome } from './cancel-outcome'
 import { NothingHere, NotUnderstood } from './nothing-here'
 import { SearchBox } from './search-box'
 import { SelectionBar } from './selection-bar'
 import { StateStrip } from './state-strip'
 import { TaskList } from './task-list'
-import { useBulkActions } from './use-bulk-actions'
+import { useCancelPicked } from './use-cancel-picked'
 import { useListKeys } from './use-list-keys'
 import { useSelection } from './use-selection'
 import { useTaskList } from './use-task-list'
 import { WindowSelect } from './window-select'
 
 const RetryMatching = lazy(async () => ({ default: (await import('../bulk/retry-matching')).RetryMatching }))
+const RetryPicked = lazy(async () => ({ default: (await import('../bulk/retry-picked')).RetryPicked }))
 
 export function TaskBrowser({ filter, openKey }: { filter: TaskFilter; openKey: string | undefined }) {
   const project = useProject()
@@ -38,7 +38,7 @@ export function TaskBrowser({ filter, openKey }: { filter: TaskFilter; openKey: 
   // A count follows its list: the same filter, but over every state.
   const counts = useQuery(taskCountsQuery(project, { ...filter, state: undefined }))
   const { selected, isSelected, toggle, clear, selectAll } = useSelection(tasks)
-  const bulk = useBulkActions()
+  const { cancelling, start: cancel, dismiss } = useCancelPicked()
   const keys = useListKeys({ tasks, openKey, toggle, selecting: selected.length > 0 })
 
   const { resetCursor } = keys
@@ -67,12 +67,12 @@ export function TaskBrowser({ filter, openKey }: { filter: TaskFilter; openKey: 
         <StateStrip counts={counts.data} state={filter.state} />
         <div className="flex items-start gap-2 px-3 pb-2 max-sm:flex-wrap">
           {selected.length > 0 ? (
-            <SelectionBar selected={selected} loaded={tasks.length} bulk={bulk} onSelectAll={selectAll} onClear={clear} />
+            <SelectionBar selected={selected} loaded={tasks.length} onCancel={cancel} onSelectAll={selectAll} onClear={clear} />
           ) : (
             <>
               <SearchBox value={filter.q ?? ''} onChange={search} problem={refused?.message} />
               {matching.count > 0 && (
-                <Button reason={operatorReason} onClick={() => setRetryingAll(true)}>
+                <Button reason={operatorReason} className="py-1.5!" onClick={() => setRetryingAll(true)}>
                   Retry all {count(matching)}
                 </Button>
               )}
@@ -80,7 +80,7 @@ export function TaskBrowser({ filter, openKey }: { filter: TaskFilter; openKey: 
             </>
           )}
         </div>
-        {bulk.bulk && <BulkOutcome bulk={bulk.bulk} onDismiss={bulk.dismiss} />}
+        {cancelling && <CancelOutcome cancelling={cancelling} onDismiss={dismiss} />}
       </div>
       <div className={clsx('relative flex min-h-0 flex-1 flex-col', query.isPlaceholderData && 'opacity-60')}>
         {query.data === undefined ? (
@@ -117,15 +117,9 @@ export function TaskBrowser({ filter, openKey }: { filter: TaskFilter; openKey: 
         </Suspense>
       )}
       {keys.retrying && (
-        <ConfirmBulk
-          action="retry"
-          tasks={[keys.retrying]}
-          onClose={keys.stopRetrying}
-          onConfirm={() => {
-            if (keys.retrying) bulk.start('retry', [keys.retrying])
-            keys.stopRetrying()
-          }}
-        />
+        <Suspense>
+          <RetryPicked tasks={[keys.retrying]} onClose={keys.stopRetrying} />
+        </Suspense>
       )}
     </div>
   )

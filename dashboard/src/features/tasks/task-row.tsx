@@ -9,6 +9,8 @@ import { duration } from '../../lib/time'
 import { useWide } from '../../lib/media'
 import { useNow } from '../../lib/now'
 import { taskKey } from '../../live/merge'
+import { ranFor } from '../task/run-time'
+import { StartedTwice } from '../task/started-twice'
 import { rowTime } from './row-time'
 
 export const ROW_HEIGHT = 54
@@ -49,6 +51,7 @@ export const TaskRow = memo(function TaskRow({ task, index, selected, atCursor, 
         <div className="flex items-baseline gap-2">
           <RowLink task={task} name={name} />
           <span className="shrink-0 font-mono text-xs text-muted max-sm:hidden">{shortId(task.task_id)}</span>
+          {task.started_twice && <StartedTwice brief />}
         </div>
         <Arguments task={task} />
       </div>
@@ -108,11 +111,12 @@ function RowTimeText({ task }: { task: Task }) {
 }
 
 function Where({ task }: { task: Task }) {
+  const ran = ranFor(task)
   const parts = [
     task.queue ?? null,
     task.worker ?? null,
     task.attempt > 0 ? `attempt ${task.attempt + 1}` : null,
-    task.runtime_ms != null ? `ran ${duration(task.runtime_ms)}` : null,
+    ran !== null ? `ran ${duration(ran)}` : null,
   ].filter((part) => part !== null)
   const text = parts.join(' · ') || '—'
   return (

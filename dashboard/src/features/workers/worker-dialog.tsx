@@ -1,9 +1,12 @@
-import { useState, type ReactNode } from 'react'
+import { useId, useState, type ReactNode } from 'react'
 import type { Worker } from '../../api/types'
 import { Button } from '../../components/ui/button'
 import { Dialog, DialogActions } from '../../components/ui/dialog'
+import type { KnownValues } from '../../lib/filter'
 import { CommandOutcome } from '../commands/command-outcome'
+import { asked } from '../commands/sentence'
 import { useSendCommand } from '../commands/use-send-command'
+import { useKnownValues } from '../tasks/known-values'
 import { actions, actionWords, makeOrder, type Action, type Typed } from './worker-order'
 import { WorkerReplies } from './worker-replies'
 
@@ -15,6 +18,7 @@ export function WorkerDialog({ worker, onClose }: { worker: Worker; onClose: () 
   const [typed, setTyped] = useState<Typed>({ n: '1', taskName: '', rate: '', queue: '' })
   const sent = useSendCommand()
   const made = makeOrder(action, typed)
+  const known = useKnownValues(true)
   const type = (change: Partial<Typed>) => setTyped({ ...typed, ...change })
   return (
     <Dialog title={`Order to ${worker.name}`} onClose={onClose}>
@@ -28,9 +32,13 @@ export function WorkerDialog({ worker, onClose }: { worker: Worker; onClose: () 
             ))}
           </select>
         </Labelled>
-        <Fields action={action} worker={worker} typed={typed} type={type} />
+        <Fields action={action} worker={worker} typed={typed} type={type} known={known} />
         <p className="text-muted">{consequence(action, worker)}</p>
-        <CommandOutcome sent={sent} after={(command) => command.status === 'succeeded' && <WorkerReplies command={command} />} />
+        {/* The order may be another by now: what the outcome is of stands above it. */}
+        <div>
+          {sent.data && <p className="mb-1 text-muted">{asked(sent.data)}</p>}
+          <CommandOutcome sent={sent} after={(command) => command.status === 'succeeded' && <WorkerReplies command={command} />} />
+        </div>
       </div>
       <DialogActions>
         <Button onClick={onClose}>Close</Button>
@@ -46,7 +54,16 @@ export function WorkerDialog({ worker, onClose }: { worker: Worker; onClose: () 
   )
 }
 
-function Fields({ action, worker, typed, type }: { action: Action; worker: Worker; typed: Typed; type: (change: Partial<Typed>) => void }) {
+interface FieldsProps {
+  action: Action
+  worker: Worker
+  typed: Typed
+  type: (change: Partial<Typed>) => void
+  known: KnownValues
+}
+
+function Fields({ action, worker, typed, type, known }: FieldsProps) {
+  const list = useId()
   switch (action) {
     case 'pool_grow':
     case 'pool_shrink':
@@ -59,8 +76,9 @@ function Fields({ action, worker, typed, type }: { action: Action; worker: Worke
       return (
         <>
           <Labelled text="Task">
-            <input className={field} value={typed.taskName} spellCheck={false} autoComplete="off" onChange={(event) => type({ taskName: event.target.value })} />
+            <input list={list} className={field} value={typed.taskName} spellCheck={false} autoComplete="off" onChange={(event) => type({ taskName: event.target.value })} />
           </Labelled>
+          <Offered id={list} values={known.name} />
           <Labelled text="At most (10/s, 100/m, 1000/h; 0 for no limit)">
             <input className={field} value={typed.rate} spellCheck={false} autoComplete="off" onChange={(event) => type({ rate: event.target.value })} />
           </Labelled>
@@ -69,13 +87,27 @@ function Fields({ action, worker, typed, type }: { action: Action; worker: Worke
     case 'add_consumer':
     case 'cancel_consumer':
       return (
-        <Labelled text={worker.queues.length > 0 ? `Queue (it consumes ${worker.queues.join(', ')})` : 'Queue'}>
-          <input className={field} value={typed.queue} spellCheck={false} autoComplete="off" onChange={(event) => type({ queue: event.target.value })} />
-        </Labelled>
+        <>
+          <Labelled text={worker.queues.length > 0 ? `Queue (it consumes ${worker.queues.join(', ')})` : 'Queue'}>
+            <input list={list} className={field} value={typed.queue} spellCheck={false} autoComplete="off" onChange={(event) => type({ queue: event.target.value })} />
+          </Labelled>
+          <Offered id={list} values={action === 'cancel_consumer' ? worker.queues : known.queue.filter((queue) => !worker.queues.includes(queue))} />
+        </>
       )
     default:
       return null
   }
+}
+
+/** What a field can be filled with; anything else may be typed. */
+function Offered({ id, values }: { id: string; values: readonly string[] }) {
+  return (
+    <datalist id={id}>
+      {values.map((value) => (
+        <option key={value} value={value} />
+      ))}
+    </datalist>
+  )
 }
 
 function Labelled({ text, children }: { text: string; children: ReactNode }) {

@@ -18,6 +18,6 @@ it('shows the reply of each worker, the ones that did not do it first', () => {
 
 it('says what was ordered and how many did not do it', () => {
   expect(asked(ordered)).toBe('Grow the pool of w1@h, w2@h, w3@h by 2 slots')
-  expect(outcome(ordered)).toBe('Not done by 2 workers:')
+  expect(outcome(ordered)).toBe('Not done by 2 workers.')
   expect(asked(command({ cmd: 'worker_control', args: { engine: 'celery', worker: 'w1@h', action: 'shutdown' } }))).toBe('Shut down w1@h')
 })

@@ -3,13 +3,15 @@ import { TriangleAlert } from 'lucide-react'
 import type { Agent, Worker } from '../../api/types'
 import { linkClass, Unknown } from '../../components/ui/amount'
 import { Button } from '../../components/ui/button'
-import { Findable } from '../../components/ui/findable'
+import { Findable, type Seeking } from '../../components/ui/findable'
 import { Empty } from '../../components/ui/notice'
 import { Table, type Column } from '../../components/ui/table'
 import { Ago } from '../../components/ui/time'
 import { term } from '../../lib/filter'
 import { number, numberOrDash } from '../../lib/format'
 import { useOperatorReason } from '../../lib/session'
+import { ProblemNotes } from '../problems/problem-notes'
+import type { ProblemsOf } from '../problems/use-problems'
 import { whyNoOrders } from './worker-order'
 
 const states = {
@@ -18,8 +20,15 @@ const states = {
   unknown: { mark: '?', word: 'Unknown', colour: 'text-warn', why: 'Nothing was heard from it, or from the agent that watches it' },
 } as const
 
-function Busy({ worker: { name, active, concurrency } }: { worker: Worker }) {
+function Busy({ worker: { name, state, active, concurrency } }: { worker: Worker }) {
   if (active == null && concurrency == null) return <Unknown />
+  if (state === 'offline') {
+    return (
+      <span title="When it was last heard" className="text-muted">
+        {numberOrDash(active)} of {numberOrDash(concurrency)}
+      </span>
+    )
+  }
   return (
     <Link to="/tasks" search={{ q: term('worker', name), state: 'started' }} className="inline-flex flex-col items-end gap-0.5 max-sm:flex-row max-sm:items-center max-sm:gap-2" title="Tasks running on it now">
       <span className={linkClass}>
@@ -34,7 +43,10 @@ function Busy({ worker: { name, active, concurrency } }: { worker: Worker }) {
   )
 }
 
-const columns: readonly Column<Worker>[] = [
+/** A worker is found by its name and by the queues it consumes. */
+export const foundBy = ({ name, queues }: Worker): string => [name, ...queues].join(' ')
+
+const columns = (problems: ProblemsOf): readonly Column<Worker>[] => [
   {
     head: 'Worker',
     cell: (worker) => (
@@ -47,6 +59,7 @@ const columns: readonly Column<Worker>[] = [
             .filter(Boolean)
             .join(' · ')}
         </span>
+        <ProblemNotes problems={problems.notes(worker.engine, worker.name)} />
         {worker.state === 'online' && worker.queues.length === 0 && (
           <span className="flex items-center gap-1 text-xs text-warn">
             <TriangleAlert aria-hidden size={13} /> Alive, but no queue of it is known
@@ -90,7 +103,15 @@ const columns: readonly Column<Worker>[] = [
   { head: 'Heard', hint: 'When something was last heard from it', right: true, cell: (worker) => <Ago at={worker.last_seen_at} /> },
 ]
 
-export function WorkerTable({ workers, agents, onOrder }: { workers: readonly Worker[]; agents?: readonly Agent[] | undefined; onOrder?: (worker: Worker) => void }) {
+interface Props {
+  workers: readonly Worker[]
+  problems: ProblemsOf
+  agents?: readonly Agent[] | undefined
+  seeking?: Seeking
+  onOrder?: (worker: Worker) => void
+}
+
+export function WorkerTable({ workers, problems, agents, seeking, onOrder }: Props) {
   const viewer = useOperatorReason()
   if (workers.length === 0) {
     return (
@@ -115,8 +136,8 @@ export function WorkerTable({ workers, agents, onOrder }: { workers: readonly Wo
   }
   const sorted = workers.toSorted((one, other) => one.name.localeCompare(other.name))
   return (
-    <Findable items={sorted} noun="worker" text={(worker) => [worker.name, ...worker.queues].join(' ')}>
-      {(shown) => <Table label="Workers" columns={onOrder ? [...columns, orders] : columns} rows={shown} rowKey={(worker) => `${worker.engine}/${worker.name}`} />}
+    <Findable items={sorted} noun="worker" text={foundBy} seeking={seeking}>
+      {(shown) => <Table label="Workers" columns={onOrder ? [...columns(problems), orders] : columns(problems)} rows={shown} rowKey={(worker) => `${worker.engine}/${worker.name}`} />}
     </Findable>
   )
 }

@@ -6,13 +6,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use taskplane_model::bulk::{self, BulkChange, BulkOptions, MAX_CANARY, MAX_RATE};
 use taskplane_model::{TaskState, Timestamp};
+use taskplane_protocol::limits::MAX_TASK_ID_BYTES;
 use taskplane_store::access::NewAudit;
 
 use super::dry_run::dry_run;
 use crate::api::Problem;
 use crate::api::extract::Body;
 use crate::api::tasks::FilterParams;
-use crate::api::types::{BulkDryRun, BulkJob, NewBulkJob};
+use crate::api::types::{BulkDryRun, BulkFilter, BulkJob, NewBulkJob};
 use crate::auth::RequireOperator;
 use crate::brain::Brain;
 use crate::bulk::{Resolved, Wanted, resolve, tell};
@@ -20,6 +21,8 @@ use crate::clock;
 
 /// Longest idempotency key, in bytes.
 const MAX_KEY_BYTES: usize = 200;
+/// Most ids of a selection.
+const MAX_IDS: usize = 1_000;
 /// Limit of failures of a job with a canary that says none.
 const CANARY_LIMIT: u8 = 50;
 /// Tasks that are noted in one transaction.
@@ -49,7 +52,14 @@ pub(in crate::api) async fn create(
 ) -> Result<Response, Problem> {
     let now = clock::now();
     let include = check(&new)?;
-    let filter = FilterParams::from(new.filter.clone()).filter(now)?;
+    let mut filter = FilterParams::from(new.filter.clone()).filter(now)?;
+    if let Some(ids) = &new.filter.ids {
+        if !filter.ids.is_empty() {
+            let detail = "filter.q names tasks by id, and so does filter.ids: give one of them.";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail));
+        }
+        filter.ids.clone_from(ids);
+    }
     if let Some(key) = new.idempotency_key.as_deref().filter(|_| !new.dry_run)
         && let Some(job) = brain.store.bulk_job_with_key(access.project.id, key).await?
     {
@@ -87,8 +97,14 @@ async fn make(
         stop_above_percent: limit,
     };
     let id = uuid::Uuid::now_v7().to_string();
-    let mut filter = serde_json::to_value(&new.filter).unwrap_or_default();
-    filter.as_object_mut().into_iter().for_each(|fields| fields.retain(|_, value| !value.is_null()));
+    let picked = new.filter.ids.as_ref().map(Vec::len);
+    // The ids of a selection are those of the job's tasks: once is enough.
+    let filter = BulkFilter { ids: None, ..new.filter };
+    let mut filter = serde_json::to_value(filter).unwrap_or_default();
+    if let Some(fields) = filter.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+        fields.extend(picked.map(|picked| ("picked".to_owned(), picked.into())));
+    }
     let job = bulk::BulkJob {
         filter,
         include: new.include,
@@ -140,6 +156,11 @@ fn check(new: &NewBulkJob) -> Result<Vec<TaskState>, Problem> {
     within("stop_above_percent", new.stop_above_percent.map(u32::from), 0, 100)?;
     if new.idempotency_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
         return Err(refuse("invalid_body", format!("idempotency_key must have 1 to {MAX_KEY_BYTES} bytes.")));
+    }
+    let is_id = |id: &String| (1..=MAX_TASK_ID_BYTES).contains(&id.len());
+    if new.filter.ids.as_ref().is_some_and(|ids| !(1..=MAX_IDS).contains(&ids.len()) || !ids.iter().all(is_id)) {
+        let detail = format!("filter.ids must have 1 to {MAX_IDS} ids of 1 to {MAX_TASK_ID_BYTES} bytes.");
+        return Err(refuse("invalid_body", detail));
     }
     let state = |name: &String| {
         let unknown = || refuse("invalid_body", format!("include holds \"{name}\", which is no state of a task."));

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use taskplane_store::commands::CommandQuery;
 use utoipa::IntoParams;
 
 use crate::api::Problem;
@@ -18,6 +19,8 @@ use crate::brain::Brain;
 pub(in crate::api) struct CommandParams {
     /// Only those about this task.
     task_id: Option<String>,
+    /// Also what the brain asked by itself lately: how tasks stand that are under way for long.
+    inquiries: Option<bool>,
 }
 
 /// Commands
@@ -34,11 +37,12 @@ pub(in crate::api) struct CommandParams {
 pub(in crate::api) async fn list(
     access: RequireViewer,
     State(brain): State<Brain>,
-    Params(CommandParams { task_id }): Params<CommandParams>,
+    Params(CommandParams { task_id, inquiries }): Params<CommandParams>,
     Params(page): Params<PageParams>,
 ) -> Result<Json<CommandPage>, Problem> {
-    let task_id = task_id.as_deref().filter(|id| !id.is_empty());
-    let (commands, next) = brain.store.commands(access.project.id, task_id, page.store_page()?).await?;
+    let task_id = task_id.filter(|id| !id.is_empty());
+    let query = CommandQuery { task_id, inquiries: inquiries.unwrap_or(false) };
+    let (commands, next) = brain.store.commands(access.project.id, query, page.store_page()?).await?;
     Ok(Json(CommandPage {
         items: commands.into_iter().map(Command::from).collect(),
         next_cursor: next.map(|cursor| CursorKind::Store.seal(cursor)),

@@ -54,7 +54,7 @@ impl FilterParams {
 
 impl From<BulkFilter> for FilterParams {
     fn from(filter: BulkFilter) -> Self {
-        let BulkFilter { q, state, name, queue, worker, since, until } = filter;
+        let BulkFilter { q, state, name, queue, worker, since, until, ids: _ } = filter;
         Self { q, state, name, queue, worker, since, until }
     }
 }

@@ -7,6 +7,7 @@ pub(super) mod get;
 pub(super) mod list;
 mod raw_events;
 pub(super) mod tree;
+pub(super) mod why;
 
 pub(super) use filter::FilterParams;
 

@@ -29,6 +29,8 @@ pub struct BulkFilter {
     pub since: Option<String>,
     /// First seen before: as `since`.
     pub until: Option<String>,
+    /// With one of these ids, 1 to 1,000: a selection. Not a field of `GET tasks`.
+    pub ids: Option<Vec<String>>,
 }
 
 /// A job to make, or to try out.
@@ -199,7 +201,7 @@ pub struct BulkJob {
     pub id: String,
     /// What is done with each task: `retry`.
     pub cmd: &'static str,
-    /// Which tasks were asked for.
+    /// Which tasks were asked for; of a selection, how many (`picked`).
     #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub filter: Map<String, Value>,
     /// States whose tasks are retried, too.

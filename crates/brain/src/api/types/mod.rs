@@ -5,6 +5,7 @@ pub mod agent;
 pub mod audit;
 pub mod bulk;
 pub mod command;
+pub mod found_problem;
 pub mod quarantined_event;
 pub mod queue;
 pub mod schedule;
@@ -13,6 +14,7 @@ pub mod storage;
 pub mod task;
 pub mod task_detail;
 pub mod task_event;
+pub mod why;
 pub mod worker;
 
 pub use access::{AgentToken, AgentTokenPage, CreatedAgentToken, NewAgentToken, Role, Session};
@@ -23,6 +25,10 @@ pub use bulk::{
     BulkSource, NewBulkJob, explain,
 };
 pub use command::{Command, CommandPage, CommandStatus, NewCommand};
+pub use found_problem::{
+    FoundProblem, FoundProblemKind, FoundProblemPage, FoundProblemSeverity, FoundProblemSubject,
+    FoundProblemSubjectType,
+};
 pub use quarantined_event::{QuarantinedEvent, QuarantinedEventPage};
 pub use queue::{Queue, QueuePage};
 pub(crate) use schedule::Known;
@@ -35,6 +41,7 @@ pub use storage::{KeptFor, KeptKind, Storage};
 pub use task::{Count, EdgeKind, Progress, Task, TaskCounts, TaskPage, TaskState, TaskTree, TreeEdge};
 pub use task_detail::{Attempt, TaskDetail, TimelineEntry};
 pub use task_event::{TaskEvent, TaskEventPage};
+pub use why::{Inquiry, Why, WhyCode, WhyKnownBy, WhyReason, WhyRole};
 pub use worker::{Worker, WorkerPage, WorkerState};
 
 use serde_json::{Map, Value};

@@ -181,7 +181,7 @@ pub struct Schedule {
     pub next_run_at: Option<Timestamp>,
     /// How often it did, ever.
     pub total_run_count: Option<u64>,
-    /// It is defined in code and cannot be changed from here.
+    /// It stands in the application's code or settings and cannot be changed from here.
     pub read_only: Option<bool>,
     /// For people.
     pub description: Option<String>,

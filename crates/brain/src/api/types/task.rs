@@ -147,6 +147,8 @@ pub struct Task {
     pub retried_as: Option<String>,
     /// How far it has come.
     pub progress: Option<Progress>,
+    /// An attempt of it was begun more than once: its message was delivered again.
+    pub started_twice: bool,
 }
 
 impl From<&StoredTask> for Task {
@@ -154,8 +156,9 @@ impl From<&StoredTask> for Task {
         let record = &stored.record;
         let task = record.task();
         let current = task.current();
-        // The last end of any attempt: what a retrying task failed with counts until there is something newer.
-        let end = task.last_end();
+        // The last end of any attempt: what a retrying task failed with counts until there is something newer. A task that is lost
+        // ended in no exception.
+        let end = task.last_end().filter(|end| end.kind != model::TaskEventKind::Lost);
         let json = |text: &Option<String>| text.as_deref().map(json_value);
         let root = |root: &str| if root.is_empty() { stored.task_id.clone() } else { root.to_owned() };
         Self {
@@ -192,6 +195,7 @@ impl From<&StoredTask> for Task {
             retry_of: record.retry_of.clone(),
             retried_as: record.retried_as.as_ref().map(|retry| retry.value.clone()),
             progress: record.progress.as_ref().map(|progress| Progress::from(&progress.value)),
+            started_twice: task.started_twice(),
         }
     }
 }

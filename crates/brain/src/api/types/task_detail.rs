@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use taskplane_model::stuck::evidence_clauses;
 use taskplane_model::task::Mark;
 use taskplane_model::{self as model, TaskEventKind, Timestamp};
 use taskplane_store::tasks::StoredTask;
@@ -9,6 +10,41 @@ use utoipa::ToSchema;
 
 use super::task::{Task, TaskState};
 use super::{json_value, ms};
+
+/// One time that an attempt was begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Start {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// On which worker.
+    pub worker: Option<String>,
+}
+
+impl From<&model::task::Start<'_>> for Start {
+    fn from(start: &model::task::Start<'_>) -> Self {
+        Self { at: start.at, worker: start.worker.map(str::to_owned) }
+    }
+}
+
+/// Why a task counts as lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Lost {
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// The worker that had it.
+    pub worker: Option<String>,
+    /// What was looked at and what that showed, a clause each.
+    pub evidence: Vec<String>,
+}
+
+impl From<&Mark> for Lost {
+    fn from(mark: &Mark) -> Self {
+        let evidence = mark.exception_message.as_deref().map(evidence_clauses).unwrap_or_default();
+        Self { at: mark.ts, worker: mark.worker.clone(), evidence }
+    }
+}
 
 /// One run of a task, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -28,6 +64,8 @@ pub struct Attempt {
     /// When it began.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub started_at: Option<Timestamp>,
+    /// Every time that it began, ascending: more than one when its message was delivered again.
+    pub starts: Vec<Start>,
     /// When it ended.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub finished_at: Option<Timestamp>,
@@ -48,6 +86,8 @@ pub struct Attempt {
 impl Attempt {
     fn new(attempt: &model::task::Attempt<'_>, eta: Option<Timestamp>) -> Self {
         let end = attempt.end;
+        // A lost attempt ended in no exception.
+        let error = end.filter(|end| end.kind != TaskEventKind::Lost);
         Self {
             attempt: attempt.number,
             state: attempt.state.into(),
@@ -55,12 +95,13 @@ impl Attempt {
             sent_at: attempt.sent_at,
             received_at: attempt.received_at,
             started_at: attempt.started_at,
+            starts: attempt.starts.iter().map(Start::from).collect(),
             finished_at: end.map(|end| end.ts),
             wait_ms: attempt.wait_us(eta).map(ms),
             runtime_ms: attempt.runtime_us().map(ms),
-            exception: end.and_then(|end| end.exception.clone()),
-            exception_message: end.and_then(|end| end.exception_message.clone()),
-            traceback: end.and_then(|end| end.traceback.clone()),
+            exception: error.and_then(|end| end.exception.clone()),
+            exception_message: error.and_then(|end| end.exception_message.clone()),
+            traceback: error.and_then(|end| end.traceback.clone()),
             result_redacted: end.and_then(|end| end.result.as_deref()).map(json_value),
         }
     }
@@ -80,6 +121,8 @@ pub struct TimelineEntry {
     pub worker: Option<String>,
     /// More, in words.
     pub detail: Option<String>,
+    /// How it is known, if no event of the engine's own told it: `result_channel`, `result_backend` or `inspection`.
+    pub known_by: Option<String>,
 }
 
 impl From<&Mark> for TimelineEntry {
@@ -90,6 +133,7 @@ impl From<&Mark> for TimelineEntry {
             attempt: mark.attempt,
             worker: mark.worker.clone(),
             detail: detail(mark),
+            known_by: mark.known_by.map(|known_by| known_by.wire_name().to_owned()),
         }
     }
 }
@@ -104,17 +148,22 @@ pub struct TaskDetail {
     pub attempts: Vec<Attempt>,
     /// What happened to it, ascending.
     pub timeline: Vec<TimelineEntry>,
+    /// Why it counts as lost, if it does.
+    pub lost: Option<Lost>,
 }
 
 impl From<&StoredTask> for TaskDetail {
     fn from(stored: &StoredTask) -> Self {
         let record = &stored.record;
-        let attempts = record.task().attempts;
+        let task = record.task();
+        let lost = task.lost().map(Lost::from);
+        let attempts = task.attempts;
         let eta_of = |number| record.eta.as_ref().filter(|eta| eta.attempt == number).map(|eta| eta.value);
         Self {
             task: Task::from(stored),
             attempts: attempts.iter().map(|attempt| Attempt::new(attempt, eta_of(attempt.number))).collect(),
             timeline: timeline(stored),
+            lost,
         }
     }
 }
@@ -132,6 +181,7 @@ pub(in crate::api) fn timeline(stored: &StoredTask) -> Vec<TimelineEntry> {
             attempt: Some(progress.attempt),
             worker: None,
             detail: progress.value.note.clone(),
+            known_by: None,
         };
         let at = entries.partition_point(|other| other.ts <= entry.ts);
         entries.insert(at, entry);
@@ -185,6 +235,33 @@ mod tests {
             (None, Some(8.5), Some(2.0))
         );
         assert_eq!(detail.timeline[2].detail.as_deref(), Some("ConnectionError: reset"));
+    }
+
+    #[test]
+    fn a_lost_task_says_why_and_has_no_exception() {
+        let mut record = TaskRecord::default();
+        record.apply("t1", &TaskEvent { worker: Some("w1@h"), ..event(TaskEventKind::Started, 0, 12_000) });
+        let exception_message = Some("no result is stored; the worker w1@h, which had it, is gone".to_owned());
+        let (kind, ts) = (TaskEventKind::Lost, Timestamp(99_000));
+        record.marks.push(Mark { attempt: Some(0), kind, ts, exception_message, ..Mark::default() });
+        let detail = TaskDetail::from(&stored(record.clone()));
+        let lost = detail.lost.expect("is lost");
+        assert_eq!((lost.at, lost.evidence.len(), lost.evidence[0].as_str()), (ts, 2, "no result is stored"));
+        let Task { state, exception_message, runtime_ms, finished_at, started_twice, .. } = detail.task;
+        assert_eq!((state, exception_message, runtime_ms), (TaskState::Lost, None, None));
+        assert_eq!(
+            (finished_at, detail.attempts[0].exception_message.as_deref(), started_twice),
+            (Some(ts), None, false)
+        );
+        assert!(detail.timeline[1].detail.as_deref().is_some_and(|why| why.ends_with("is gone")));
+
+        // Another worker got it after all.
+        record.apply("t1", &TaskEvent { worker: Some("w2@h"), ..event(TaskEventKind::Started, 0, 150_000) });
+        let detail = TaskDetail::from(&stored(record));
+        assert_eq!((detail.lost, detail.task.state, detail.task.started_twice), (None, TaskState::Started, true));
+        let starts: Vec<_> =
+            detail.attempts[0].starts.iter().map(|start| (start.at.0, start.worker.as_deref())).collect();
+        assert_eq!(starts, [(12_000, Some("w1@h")), (150_000, Some("w2@h"))]);
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub enum WorkerState {
 }
 
 impl WorkerState {
-    fn of(sign: WorkerSign, last_seen_at: Timestamp, now: Timestamp) -> Self {
+    /// Whether a worker with this last sign lives at `now`.
+    pub(crate) fn of(sign: WorkerSign, last_seen_at: Timestamp, now: Timestamp) -> Self {
         match sign {
             WorkerSign::Offline => Self::Offline,
             _ if now.0.saturating_sub(last_seen_at.0) > SILENCE => Self::Unknown,
@@ -60,6 +61,11 @@ pub struct Worker {
     pub hostname: Option<String>,
     /// Process id.
     pub pid: Option<u64>,
+    /// Whether it sends task events; null while that is not known.
+    pub task_events: Option<bool>,
+    /// Its broker delivers messages again that stay unacknowledged for so long, in seconds; null where the broker does not,
+    /// or that is not known.
+    pub visibility_timeout_s: Option<f64>,
     /// Agent that told.
     pub agent: Option<String>,
     /// When it was last heard.
@@ -84,6 +90,8 @@ impl Worker {
             software: facts.software,
             hostname: facts.hostname,
             pid: facts.pid,
+            task_events: facts.task_events,
+            visibility_timeout_s: facts.visibility_timeout_s,
             agent,
             last_seen_at,
         }

@@ -41,7 +41,10 @@ fn facts(schedule: &Value) -> Vec<(&'static str, String)> {
         ("Arguments", json(&schedule["args_redacted"])),
         ("Keywords", json(&schedule["kwargs_redacted"])),
         ("Queue", field("queue")),
-        ("Read only", if schedule["read_only"] == true { "yes, it is defined in code".into() } else { String::new() }),
+        (
+            "Read only",
+            if schedule["read_only"] == true { "yes, it stands in code or settings".into() } else { String::new() },
+        ),
         ("Next runs", next.collect::<Vec<_>>().join("\n")),
         ("Runs ever", field("total_run_count")),
         ("Description", field("description")),
@@ -93,7 +96,9 @@ mod tests {
                     "task_id": "x", "overlapping": true}],
         });
         let page = page(&schedule, None);
-        for wanted in ["missed", "Every day at 03:00 UTC", "[1]", "defined in code", "seen, overlapping", "its task"] {
+        for wanted in
+            ["missed", "Every day at 03:00 UTC", "[1]", "in code or settings", "seen, overlapping", "its task"]
+        {
             assert!(page.contains(wanted), "{wanted} in\n{page}");
         }
     }

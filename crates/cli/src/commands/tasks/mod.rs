@@ -5,6 +5,7 @@ mod list;
 mod retry;
 mod retry_matching;
 mod show;
+mod why;
 
 use anyhow::Result;
 
@@ -16,6 +17,7 @@ pub(crate) async fn run(command: TasksCommand) -> Result<()> {
     match command.verb {
         TasksVerb::List(options) => list::run(&api, &options, json).await,
         TasksVerb::Show(options) => show::run(&api, &options, json).await,
+        TasksVerb::Why(options) => why::run(&api, &options, json).await,
         TasksVerb::Retry(options) => match options.matching.filter.clone() {
             Some(filter) => retry_matching::run(&api, &filter, &options.matching, json).await,
             None => retry::run(&api, options, json).await,

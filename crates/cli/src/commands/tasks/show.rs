@@ -19,6 +19,14 @@ fn page(task: &Value, width: Option<u16>) -> String {
     if let Some(attempts) = task["attempts"].as_array().filter(|attempts| !attempts.is_empty()) {
         parts.push(table::list(&attempt_columns(), attempts, width));
     }
+    let evidence: Vec<&str> =
+        task["lost"]["evidence"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !evidence.is_empty() {
+        parts.push(output::printable(&format!("Lost: {}", evidence.join("; "))));
+    }
+    if task["started_twice"] == true {
+        parts.push(format!("Started more than once: {}", starts(task)));
+    }
     // As it is: people copy it, and editors find files and lines in it.
     parts.extend(task["traceback"].as_str().map(|traceback| output::printable(traceback.trim_end())));
     parts.join("\n\n")
@@ -71,6 +79,17 @@ fn attempt_columns() -> Vec<Column> {
     ]
 }
 
+/// When and where attempts began that began more than once.
+fn starts(task: &Value) -> String {
+    let of_attempt = |attempt: &Value| attempt["starts"].as_array().filter(|starts| starts.len() > 1).cloned();
+    let starts = task["attempts"].as_array().into_iter().flatten().filter_map(of_attempt).flatten();
+    let one = |start: Value| match start["worker"].as_str() {
+        Some(worker) => format!("{} on {}", time(&start["at"]), output::printable(worker)),
+        None => time(&start["at"]),
+    };
+    starts.map(one).collect::<Vec<_>>().join(", ")
+}
+
 fn error(of: &Value) -> String {
     match (of["exception"].as_str(), of["exception_message"].as_str()) {
         (Some(exception), Some(message)) => format!("{exception}: {message}"),
@@ -104,6 +123,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_page_says_why_a_task_is_lost_and_where_it_began_twice() {
+        let task = json!({
+            "task_id": "t", "state": "lost", "lost": {"evidence": ["no result is stored", "the worker w2, which had it, is gone"]},
+            "started_twice": true,
+            "attempts": [{"attempt": 0, "starts": [
+                {"at": "2026-11-22T18:20:00Z", "worker": "w1"}, {"at": "2026-11-22T18:21:00Z", "worker": "w2"},
+            ]}],
+        });
+        let page = page(&task, None);
+        let expected = "Lost: no result is stored; the worker w2, which had it, is gone\n\n\
+            Started more than once: 2026-11-22 18:20:00Z on w1, 2026-11-22 18:21:00Z on w2";
+        assert!(page.ends_with(expected), "{page}");
+    }
 
     #[test]
     fn a_page_has_facts_attempts_and_the_traceback() {

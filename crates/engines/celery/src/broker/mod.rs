@@ -1,23 +1,20 @@
 //! What the engine needs of a broker, whichever it is.
 
-pub(crate) mod url;
-
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use taskplane_agent::engine::CommandError;
+use taskplane_celery_address::RedisAddress;
 use taskplane_model::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::{
-    config::{ConfigError, unsupported},
+    config::{ConfigError, unsupported, unusable},
     content::Content,
     control::{Call, Replies},
     message::{NewTask, Outgoing, TaskMessage},
     rabbitmq::{self, RabbitMq},
-    redis::{self, Redis, RedisAddress},
+    redis::{self, Redis},
 };
-
-use url::Url;
 
 /// The broker could not be reached, or refused. The text is for people and holds no secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,12 +23,13 @@ pub(crate) struct BrokerError {
     at: String,
     why: String,
     not_yet: bool,
+    denied: bool,
 }
 
 impl BrokerError {
     /// `at` is where the broker is, without credentials.
     pub(crate) fn new(broker: &'static str, at: &str, why: &str) -> Self {
-        Self { broker, at: at.to_owned(), why: why.to_owned(), not_yet: false }
+        Self { broker, at: at.to_owned(), why: why.to_owned(), not_yet: false, denied: false }
     }
 
     /// Nothing is wrong with the broker: what is waited for has not come up yet, and may at any moment.
@@ -41,6 +39,15 @@ impl BrokerError {
 
     pub(crate) fn is_not_yet(&self) -> bool {
         self.not_yet
+    }
+
+    /// The agent's user lacks a right: that does not pass by itself.
+    pub(crate) fn denied(self) -> Self {
+        Self { denied: true, ..self }
+    }
+
+    pub(crate) fn is_denied(&self) -> bool {
+        self.denied
     }
 }
 
@@ -81,6 +88,8 @@ pub(crate) struct Sample {
     pub(crate) queues: Vec<QueueSample>,
     /// Waiting messages that were not looked at before, with their queues.
     pub(crate) waiting: Vec<(String, TaskMessage)>,
+    /// The broker can be read, but is not laid out as the agent was told.
+    pub(crate) mismatch: Option<BrokerError>,
 }
 
 /// Tasks whose messages are looked for.
@@ -90,6 +99,16 @@ pub(crate) struct Search {
     pub(crate) queues: BTreeSet<String>,
     /// All of them are known from elsewhere.
     pub(crate) heard_of: bool,
+}
+
+/// What a search has found.
+#[derive(Default)]
+pub(crate) struct FoundMessages {
+    pub(crate) messages: Vec<FoundMessage>,
+    /// Not all that wait were looked at: there are too many, or the broker does not show them.
+    pub(crate) waiting_left: bool,
+    /// Not all that are delivered and not acknowledged were looked at.
+    pub(crate) delivered_left: bool,
 }
 
 /// The message of a task that was looked for.
@@ -117,10 +136,13 @@ impl Broker {
     /// Reads the URL of a broker. Nothing is contacted yet.
     pub(crate) fn new(text: &str) -> Result<Self, ConfigError> {
         let what = "broker";
-        let url = Url::parse(text).map_err(|why| ConfigError::BadUrl { what, why: why.to_owned() })?;
-        match url.scheme.as_str() {
+        let no_scheme = || ConfigError::BadUrl { what, why: "it has no scheme".to_owned() };
+        let (scheme, _) = text.trim().split_once("://").ok_or_else(no_scheme)?;
+        match scheme {
             "amqp" | "amqps" | "pyamqp" => Ok(Self::RabbitMq(RabbitMq::new(what, text)?)),
-            "redis" => Ok(Self::Redis(Redis::new(RedisAddress::new(what, url)?))),
+            scheme if redis::SCHEMES.contains(&scheme) => {
+                Ok(Self::Redis(Redis::new(RedisAddress::parse(text).map_err(|error| unusable(what, error))?)))
+            }
             scheme => Err(unsupported(what, scheme)),
         }
     }
@@ -128,13 +150,13 @@ impl Broker {
     /// Where it is, for people: without credentials.
     pub(crate) fn shown(&self) -> &str {
         match self {
-            Self::Redis(redis) => &redis.link.address.shown,
+            Self::Redis(redis) => redis.link.shown(),
             Self::RabbitMq(rabbit) => rabbit.shown(),
         }
     }
 
     /// What delivers events; with results, where the broker's own server has those of the backend.
-    pub(crate) fn events(&self, results: Option<&redis::Link>) -> Subscription {
+    pub(crate) fn events(&self, results: Option<&redis::Backend>) -> Subscription {
         match self {
             Self::Redis(redis) => Subscription::Redis(redis::Subscription::events(Arc::clone(&redis.link), results)),
             Self::RabbitMq(rabbit) => Subscription::RabbitMq(rabbit.events()),
@@ -142,9 +164,9 @@ impl Broker {
     }
 
     /// True when [`Self::events`] delivers the results of this backend too.
-    pub(crate) fn publishes_results_of(&self, results: &redis::Link) -> bool {
+    pub(crate) fn publishes_results_of(&self, results: &redis::Backend) -> bool {
         match self {
-            Self::Redis(redis) => redis.link.address.same_server(&results.address),
+            Self::Redis(redis) => redis.link.address.same_server(&results.link.address),
             Self::RabbitMq(_) => false,
         }
     }
@@ -183,11 +205,12 @@ impl Broker {
     }
 
     /// The messages of tasks that wait or are delivered, where the broker lets them be looked at.
-    pub(crate) async fn find_messages(&self, search: &Search) -> Result<Vec<FoundMessage>, BrokerError> {
+    pub(crate) async fn find_messages(&self, search: &Search) -> Result<FoundMessages, BrokerError> {
         match self {
             Self::Redis(redis) => redis.find_messages(search).await,
             // A message that is taken and put back is marked for ever, or even dropped: they are left alone.
-            Self::RabbitMq(_) => Ok(Vec::new()),
+            // What was delivered to a worker that is gone is back in its queue.
+            Self::RabbitMq(_) => Ok(FoundMessages { waiting_left: true, ..FoundMessages::default() }),
         }
     }
 

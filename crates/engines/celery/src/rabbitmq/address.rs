@@ -7,11 +7,9 @@ use lapin::{
     types::ShortString,
     uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo},
 };
+use taskplane_celery_address::{Url, percent_decode};
 
-use crate::{
-    broker::url::{Url, percent_decode},
-    config::ConfigError,
-};
+use crate::config::ConfigError;
 
 /// RabbitMQ's own default, and what kombu fills in.
 const GUEST: &str = "guest";

@@ -19,9 +19,10 @@ use lapin::{
     types::{FieldTable, ShortString},
 };
 use taskplane_agent::engine::CommandError;
+use taskplane_celery_address::Url;
 
 use crate::{
-    broker::{BrokerError, KnownQueues, Purged, Sample, url::Url},
+    broker::{BrokerError, KnownQueues, Purged, Sample},
     config::ConfigError,
     control::{Call, Replies},
     message::{NewTask, Outgoing},

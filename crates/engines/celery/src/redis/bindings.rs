@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use redis::AsyncCommands as _;
 
-use super::Link;
-use crate::{broker::BrokerError, queues::carries_tasks};
+use super::{Link, layout::glob};
+use crate::{broker::BrokerError, control::REPLY_EXCHANGE, queues::carries_tasks};
 
 /// Separates the parts of a routing table's members, and a queue's name from its priority step.
 pub(crate) const SEPARATOR: &str = "\x06\x16";
@@ -15,13 +15,15 @@ const KEY_PREFIX: &str = "_kombu.binding.";
 /// More queues than this are not sampled.
 pub(crate) const MAX_QUEUES: usize = 1_000;
 const MAX_TABLES: usize = 1_000;
+/// Other prefixes than this many are not told.
+const MAX_OTHERS: usize = 3;
 /// Keys looked at in one step of the search for routing tables: a result backend may hold millions of others.
 const SCAN_COUNT: usize = 1_000;
 const SCANS_PER_ROUND: usize = 10;
 /// A full search looks at half a million keys at most.
 const FULL_SEARCH_ROUNDS: usize = 50;
 
-/// The lists of a queue: priority 0 (also without priority), then the other steps.
+/// The lists of a queue, without the application's prefix: priority 0 (also without priority), then the other steps.
 pub(crate) fn keys(queue: &str) -> [String; 4] {
     let step = |n: usize| format!("{queue}{SEPARATOR}{}", STEPS[n]);
     [queue.to_owned(), step(0), step(1), step(2)]
@@ -42,6 +44,10 @@ pub(crate) struct KnownQueues {
     tables: BTreeSet<String>,
     cursor: u64,
     complete: bool,
+    /// There are routing tables under the application's own prefix, be it without queues.
+    has_own: bool,
+    /// Other prefixes that have routing tables.
+    others: BTreeSet<String>,
 }
 
 impl KnownQueues {
@@ -56,18 +62,36 @@ impl KnownQueues {
         self.complete
     }
 
+    /// What is wrong with the prefix, when all of the database was searched: nothing has it, and something has another.
+    pub(crate) fn wrong_prefix(&self, link: &Link) -> Option<BrokerError> {
+        if !self.complete || self.has_own || self.others.is_empty() {
+            return None;
+        }
+        let named =
+            |prefix: &str| if prefix.is_empty() { "no prefix".to_owned() } else { format!("the prefix {prefix}") };
+        let others: Vec<String> = self.others.iter().map(|prefix| named(prefix)).collect();
+        Some(link.failed(&format!(
+            "has nothing of Celery under {}, but under {}: put the application's own at the end of the URL, as \
+             ?global_keyprefix=…, and start a worker",
+            named(&link.layout.prefix),
+            others.join(" and ")
+        )))
+    }
+
     async fn search(&mut self, link: &Link) -> Result<(), BrokerError> {
+        // Those of other prefixes cost no more to find, and tell of a wrong one.
+        let pattern = format!("*{}*", glob(KEY_PREFIX));
         for _ in 0..SCANS_PER_ROUND {
             let cursor = self.cursor;
             let (next, found): (u64, Vec<Vec<u8>>) = link
-                .run(async |c| {
+                .run("+scan", async |c| {
                     let mut scan = redis::cmd("SCAN");
-                    scan.arg(cursor).arg("MATCH").arg(format!("{KEY_PREFIX}*")).arg("COUNT").arg(SCAN_COUNT);
+                    scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN_COUNT);
                     scan.query_async(c).await
                 })
                 .await?;
-            let tables = found.into_iter().filter_map(|key| String::from_utf8(key).ok());
-            self.tables.extend(tables.filter(|key| is_task_table(key)).take(MAX_TABLES));
+            let found = found.into_iter().filter_map(|key| String::from_utf8(key).ok());
+            found.for_each(|key| self.note(key, &link.layout.prefix));
             self.cursor = next;
             if next == 0 {
                 self.complete = true;
@@ -77,13 +101,27 @@ impl KnownQueues {
         Ok(())
     }
 
+    fn note(&mut self, key: String, prefix: &str) {
+        if let Some(bare) = key.strip_prefix(prefix).filter(|bare| bare.starts_with(KEY_PREFIX)) {
+            // The agent itself is bound there for as long as it asks workers.
+            self.has_own |= !bare.ends_with(REPLY_EXCHANGE);
+            if is_task_table(bare) && self.tables.len() < MAX_TABLES {
+                self.tables.insert(key);
+            }
+        } else if let Some((other, _)) = key.split_once(KEY_PREFIX)
+            && self.others.len() < MAX_OTHERS
+        {
+            self.others.insert(other.to_owned());
+        }
+    }
+
     async fn read_tables(&mut self, link: &Link) -> Result<(), BrokerError> {
         if self.tables.is_empty() {
             return Ok(());
         }
         let tables: Vec<String> = self.tables.iter().take(MAX_TABLES).cloned().collect();
         let members: Vec<Vec<Vec<u8>>> = link
-            .run(async |c| {
+            .run(&right(link), async |c| {
                 let mut pipe = redis::pipe();
                 for table in &tables {
                     pipe.smembers(table);
@@ -101,6 +139,11 @@ impl KnownQueues {
     }
 }
 
+/// The right to read routing tables.
+fn right(link: &Link) -> String {
+    format!("%R~{}*", glob(&link.layout.key(KEY_PREFIX)))
+}
+
 fn is_task_table(key: &str) -> bool {
     key.strip_prefix(KEY_PREFIX).is_some_and(|exchange| !exchange.ends_with("pidbox") && exchange != "celeryev")
 }
@@ -115,7 +158,8 @@ fn queue_of(member: &[u8]) -> Option<String> {
 pub(crate) async fn is_declared(link: &Link, queue: &str) -> Result<bool, BrokerError> {
     // Celery declares a queue on an exchange of the same name, unless told otherwise.
     let usual = format!("{queue}{SEPARATOR}{SEPARATOR}{queue}");
-    let bound: bool = link.run(async |c| c.sismember(format!("{KEY_PREFIX}{queue}"), usual).await).await?;
+    let table = link.layout.key(&format!("{KEY_PREFIX}{queue}"));
+    let bound: bool = link.run(&right(link), async |c| c.sismember(table, usual).await).await?;
     if bound {
         return Ok(true);
     }
@@ -153,6 +197,16 @@ mod tests {
     fn celerys_own_routing_tables_are_left_out() {
         assert!(is_task_table("_kombu.binding.celery"));
         assert!(!is_task_table("_kombu.binding.celeryev") && !is_task_table("_kombu.binding.reply.celery.pidbox"));
+    }
+
+    #[test]
+    fn routing_tables_of_another_prefix_tell_of_a_wrong_one() {
+        let mut known = KnownQueues::default();
+        known.note("app:_kombu.binding.celery".to_owned(), "");
+        assert!(known.tables.is_empty() && !known.has_own && known.others.contains("app:"));
+        known.note("_kombu.binding.celery.pidbox".to_owned(), "");
+        known.note("_kombu.binding.celery".to_owned(), "");
+        assert!(known.has_own && known.tables.contains("_kombu.binding.celery") && known.tables.len() == 1);
     }
 
     #[test]

@@ -8,10 +8,11 @@ use serde::{Deserialize, de::IgnoredAny};
 use super::{
     Link, Redis,
     bindings::{all_queues, keys},
-    waiting::{Budget, MAX_UNACKED, UNACKED, read_unacked},
+    layout::glob,
+    waiting::{Budget, MAX_UNACKED, UNACKED, read_unacked, unacked_right},
 };
 use crate::{
-    broker::{BrokerError, FoundMessage, Search},
+    broker::{BrokerError, FoundMessage, FoundMessages, Search},
     message::TaskMessage,
     shared::lock,
 };
@@ -20,10 +21,10 @@ use crate::{
 const STEP: usize = 100;
 
 /// The messages that a search is after. The queues they were seen in are searched first.
-pub(super) async fn find_messages(redis: &Redis, search: &Search) -> Result<Vec<FoundMessage>, BrokerError> {
+pub(super) async fn find_messages(redis: &Redis, search: &Search) -> Result<FoundMessages, BrokerError> {
     let mut finding = Finding {
         missing: search.ids.iter().map(String::as_str).collect(),
-        found: Vec::new(),
+        found: FoundMessages::default(),
         budget: Budget { messages: 20_000, bytes: 64 << 20 },
     };
     finding.look_at_unacked(&redis.link).await?;
@@ -35,13 +36,14 @@ pub(super) async fn find_messages(redis: &Redis, search: &Search) -> Result<Vec<
         let others = all.iter().filter(|queue| !search.queues.contains(*queue) && !sampled.contains(*queue));
         finding.look_at_queues(&redis.link, others).await?;
     }
+    finding.found.waiting_left = !finding.missing.is_empty() && finding.budget.spent();
     Ok(finding.found)
 }
 
 /// A search, a bounded number of messages long.
 struct Finding<'s> {
     missing: HashSet<&'s str>,
-    found: Vec<FoundMessage>,
+    found: FoundMessages,
     budget: Budget,
 }
 
@@ -51,10 +53,12 @@ impl Finding<'_> {
     }
 
     async fn look_at_unacked(&mut self, link: &Link) -> Result<(), BrokerError> {
-        let mut cursor = 0u64;
+        let (key, mut cursor) = (link.layout.key(UNACKED), 0u64);
         for _ in 0..(MAX_UNACKED / 200) {
             let (next, fields): (u64, Vec<Vec<u8>>) = link
-                .run(async |c| redis::cmd("HSCAN").arg(UNACKED).arg(cursor).arg("COUNT").arg(200).query_async(c).await)
+                .run(&unacked_right(link), async |c| {
+                    redis::cmd("HSCAN").arg(&key).arg(cursor).arg("COUNT").arg(200).query_async(c).await
+                })
                 .await?;
             for raw in fields.into_iter().skip(1).step_by(2) {
                 if self.may_be_sought(&raw, unacked_id)
@@ -68,13 +72,14 @@ impl Finding<'_> {
                 break;
             }
         }
+        self.found.delivered_left = cursor != 0 && !self.missing.is_empty();
         Ok(())
     }
 
     async fn look_at_queues(&mut self, link: &Link, queues: impl Iterator<Item = &String>) -> Result<(), BrokerError> {
         for queue in queues {
             for key in keys(queue) {
-                self.look_at_list(link, queue, &key).await?;
+                self.look_at_list(link, queue, &link.layout.key(&key)).await?;
             }
         }
         Ok(())
@@ -85,7 +90,8 @@ impl Finding<'_> {
         while !self.is_over() {
             let from = isize::try_from(offset).unwrap_or(isize::MAX);
             let to = from.saturating_add(STEP.cast_signed() - 1);
-            let list: Vec<Vec<u8>> = link.run(async |c| c.lrange(key, from, to).await).await?;
+            let right = format!("%R~{}", glob(key));
+            let list: Vec<Vec<u8>> = link.run(&right, async |c| c.lrange(key, from, to).await).await?;
             for raw in &list {
                 self.budget.spend(raw.len());
                 if self.may_be_sought(raw, message_id)
@@ -109,7 +115,7 @@ impl Finding<'_> {
 
     fn take(&mut self, queue: String, message: TaskMessage, is_delivered: bool) {
         if self.missing.remove(message.id.as_str()) {
-            self.found.push(FoundMessage { queue, message, is_delivered });
+            self.found.messages.push(FoundMessage { queue, message, is_delivered });
         }
     }
 }

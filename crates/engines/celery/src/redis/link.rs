@@ -3,16 +3,17 @@
 use std::time::{Duration, Instant};
 
 use redis::{
-    AsyncCommands as _, AsyncConnectionConfig, RedisError, RedisResult,
+    AsyncCommands as _, RedisError, RedisResult,
     aio::{MultiplexedConnection, PubSub},
 };
+use taskplane_celery_address::{RedisAddress, explain_on};
 use tokio::{sync::Mutex, time::timeout};
 
-use super::RedisAddress;
+use super::layout::Layout;
 use crate::broker::BrokerError;
 
-/// How long a connection may take to come up.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection may take to say that it works.
+const PING_WITHIN: Duration = Duration::from_secs(5);
 /// How long a short command may take. The driver's own default of half a second is too short for a busy broker.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -23,6 +24,8 @@ const TRUSTED_FOR: Duration = Duration::from_millis(100);
 /// A Redis database with a shared connection for short commands, made when first needed and again after it broke.
 pub(crate) struct Link {
     pub(crate) address: RedisAddress,
+    pub(crate) layout: Layout,
+    shown: String,
     connection: Mutex<Option<Shared>>,
 }
 
@@ -34,11 +37,22 @@ struct Shared {
 
 impl Link {
     pub(crate) fn new(address: RedisAddress) -> Self {
-        Self { address, connection: Mutex::new(None) }
+        let layout = Layout::of(&address);
+        // Two applications on one database differ in their prefix alone.
+        let shown = match layout.prefix.as_str() {
+            "" => address.shown().to_owned(),
+            prefix => format!("{} with the key prefix {prefix}", address.shown()),
+        };
+        Self { address, layout, shown, connection: Mutex::new(None) }
     }
 
-    /// Runs a short command or pipeline on the shared connection.
-    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T, BrokerError>
+    /// Where it is, for people.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Runs a short command or pipeline on the shared connection. `right` is what an ACL says to permit its keys.
+    pub(crate) async fn run<T, F>(&self, right: &str, work: F) -> Result<T, BrokerError>
     where
         F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
     {
@@ -46,11 +60,13 @@ impl Link {
         match timeout(ANSWER_WITHIN * 2, work(&mut connection)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                // What Redis itself says leaves the connection usable; anything else makes it suspect.
-                if error.is_io_error() || error.is_unrecoverable_error() || error.is_timeout() {
+                // What Redis itself says leaves the connection usable; anything else makes it suspect. So does a server
+                // that was the master when it was connected to, and is none now.
+                let was_master = error.code() == Some("READONLY");
+                if error.is_io_error() || error.is_unrecoverable_error() || error.is_timeout() || was_master {
                     self.connection.lock().await.take();
                 }
-                Err(self.error(&error))
+                Err(self.error_on(&error, right))
             }
             Err(_elapsed) => {
                 self.connection.lock().await.take();
@@ -63,7 +79,7 @@ impl Link {
         let mut slot = self.connection.lock().await;
         if let Some(shared) = slot.as_mut() {
             let works = shared.worked_at.elapsed() < TRUSTED_FOR
-                || match timeout(CONNECT_WITHIN, shared.connection.ping::<()>()).await {
+                || match timeout(PING_WITHIN, shared.connection.ping::<()>()).await {
                     // Who may not ask still got an answer.
                     Ok(tried) => tried.err().is_none_or(|error| error.code().is_some()),
                     Err(_elapsed) => false,
@@ -85,60 +101,24 @@ impl Link {
     }
 
     async fn connect(&self, answer_within: Option<Duration>) -> Result<MultiplexedConnection, BrokerError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_WITHIN))
-            .set_response_timeout(answer_within);
-        self.address
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(|error| self.error(&error))
+        self.address.connect(answer_within).await.map_err(|why| self.failed(&why))
     }
 
     /// A connection that subscribes to `patterns`.
     pub(crate) async fn subscribe(&self, patterns: &[String]) -> Result<PubSub, BrokerError> {
-        let connect = async {
-            let mut pubsub = self.address.client.get_async_pubsub().await?;
-            for pattern in patterns {
-                pubsub.psubscribe(pattern).await?;
-            }
-            Ok::<_, RedisError>(pubsub)
-        };
-        match timeout(CONNECT_WITHIN, connect).await {
-            Ok(result) => result.map_err(|error| self.error(&error)),
-            Err(_elapsed) => Err(self.failed("did not answer in time")),
-        }
+        self.address.subscribe(patterns).await.map_err(|why| {
+            let told = self.failed(&why);
+            if why.contains("(NOPERM)") { told.denied() } else { told }
+        })
     }
 
     pub(crate) fn failed(&self, why: &str) -> BrokerError {
-        BrokerError::new("Redis", &self.address.shown, why)
+        BrokerError::new("Redis", &self.shown, why)
     }
 
-    fn error(&self, error: &RedisError) -> BrokerError {
-        self.failed(&explain(error))
+    /// What went wrong; `right` is what an ACL says to permit what was tried.
+    pub(super) fn error_on(&self, error: &RedisError, right: &str) -> BrokerError {
+        let told = self.failed(&explain_on(error, right));
+        if error.code() == Some("NOPERM") { told.denied() } else { told }
     }
-}
-
-/// What went wrong, in words. Redis never repeats a password, but it may repeat a command's arguments: only the category
-/// and the error code are shown.
-fn explain(error: &RedisError) -> String {
-    if error.is_connection_refusal() {
-        return "refuses connections (is it running?)".to_owned();
-    }
-    if error.is_timeout() {
-        return "did not answer in time".to_owned();
-    }
-    match error.code() {
-        Some("NOAUTH") => return "asks for a password: put it into the URL".to_owned(),
-        Some("WRONGPASS") => return "does not accept the user or password in the URL".to_owned(),
-        Some("NOPERM") => return "does not permit the agent's user to do that (NOPERM): widen its ACL".to_owned(),
-        Some("OOM") => return "is out of memory (OOM)".to_owned(),
-        Some("LOADING") => return "is still loading its data".to_owned(),
-        Some(code) => return format!("answered with the error {code}"),
-        None => {}
-    }
-    if error.is_connection_dropped() {
-        return "closed the connection".to_owned();
-    }
-    format!("failed: {}", error.category())
 }

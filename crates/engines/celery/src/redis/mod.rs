@@ -1,11 +1,13 @@
 //! Celery on Redis: everything that knows how kombu lays itself out there.
 
-mod address;
+mod backend;
 mod bindings;
 mod control;
 mod events;
 mod find;
+mod layout;
 mod link;
+mod mismatch;
 mod publish;
 mod purge;
 mod sample;
@@ -14,37 +16,46 @@ mod waiting;
 use std::sync::{Arc, Mutex};
 
 use taskplane_agent::engine::CommandError;
+use taskplane_celery_address::RedisAddress;
 
 use crate::{
-    broker::{BrokerError, FoundMessage, Purged, Search},
+    broker::{BrokerError, FoundMessages, Purged, Search},
     control::{Call, Replies},
     message::{NewTask, Outgoing},
     shared::lock,
 };
 
 use bindings::KnownQueues;
+use mismatch::Suspicion;
 
-pub(crate) use address::RedisAddress;
+pub(crate) use backend::Backend;
 pub(crate) use events::Subscription;
 pub(crate) use link::Link;
 pub(crate) use sample::Sampler;
 #[cfg(feature = "fuzzing")]
 pub(crate) use waiting::read_unacked;
 
+/// What the URLs of a Redis begin with.
+pub(crate) const SCHEMES: [&str; 4] = ["redis", "rediss", "sentinel", "redis-sentinel"];
+
 /// A Redis database as a broker.
 pub(crate) struct Redis {
     pub(crate) link: Arc<Link>,
     /// The queues that are sampled.
     known: Mutex<KnownQueues>,
+    /// Whether workers are on other channels than the agent was told.
+    suspicion: Arc<Suspicion>,
 }
 
 impl Redis {
     pub(crate) fn new(address: RedisAddress) -> Self {
-        Self { link: Arc::new(Link::new(address)), known: Mutex::default() }
+        Self { link: Arc::new(Link::new(address)), known: Mutex::default(), suspicion: Arc::default() }
     }
 
     pub(crate) async fn call(&self, call: &Call) -> Result<Replies, BrokerError> {
-        control::call(&self.link, call).await
+        let replies = control::call(&self.link, call).await?;
+        self.suspicion.after(&self.link, replies.nobody_listens);
+        Ok(replies)
     }
 
     pub(crate) async fn publish(&self, new: &NewTask, outgoing: &Outgoing) -> Result<(), CommandError> {
@@ -63,7 +74,12 @@ impl Redis {
         bindings::is_declared(&self.link, queue).await
     }
 
-    pub(crate) async fn find_messages(&self, search: &Search) -> Result<Vec<FoundMessage>, BrokerError> {
+    /// How the database is laid out otherwise than the agent was told, as far as that shows.
+    fn mismatch(&self) -> Option<BrokerError> {
+        lock(&self.known).wrong_prefix(&self.link).or_else(|| self.suspicion.confirmed())
+    }
+
+    pub(crate) async fn find_messages(&self, search: &Search) -> Result<FoundMessages, BrokerError> {
         find::find_messages(self, search).await
     }
 }

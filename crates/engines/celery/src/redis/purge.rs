@@ -2,7 +2,7 @@
 
 use taskplane_agent::engine::CommandError;
 
-use super::{Link, bindings::keys};
+use super::{Link, bindings::keys, layout::glob};
 use crate::{broker::Purged, message::TaskMessage};
 
 /// Most messages of one list that are told as cancelled, since Celery itself tells nobody. Of a longer list the oldest.
@@ -10,10 +10,11 @@ const MAX_TOLD: isize = 10_000;
 
 /// Drops all waiting messages of a queue that exists.
 pub(super) async fn purge(link: &Link, queue: &str) -> Result<Purged, CommandError> {
-    let lists = keys(queue);
-    refuse_other_types(link, &lists).await?;
+    let lists = keys(queue).map(|key| link.layout.key(&key));
+    let right = format!("~{}*", glob(&link.layout.key(queue)));
+    refuse_other_types(link, &lists, &right).await?;
     let dropped: Vec<(u64, Vec<Vec<u8>>)> = link
-        .run(async |c| {
+        .run(&right, async |c| {
             let mut pipe = redis::pipe();
             pipe.atomic();
             for key in &lists {
@@ -32,9 +33,9 @@ pub(super) async fn purge(link: &Link, queue: &str) -> Result<Purged, CommandErr
 }
 
 /// Redis deletes a key of any type: a transaction does not stop at the command that finds the wrong one.
-async fn refuse_other_types(link: &Link, lists: &[String]) -> Result<(), CommandError> {
+async fn refuse_other_types(link: &Link, lists: &[String], right: &str) -> Result<(), CommandError> {
     let types: Vec<String> = link
-        .run(async |c| {
+        .run(right, async |c| {
             let mut pipe = redis::pipe();
             for key in lists {
                 pipe.cmd("TYPE").arg(key);

@@ -7,6 +7,7 @@ use taskplane_model::Timestamp;
 use super::{
     Redis,
     bindings::{MAX_QUEUES, keys},
+    layout::glob,
     waiting::{Budget, Waiting},
 };
 use crate::{
@@ -40,7 +41,8 @@ impl Sampler {
         let names = self.names(redis, consumed).await?;
         let mut budget = Budget::new();
         let unacked = self.waiting.unacked(&redis.link, now, &mut budget).await?;
-        let mut sample = Sample { queues: Vec::with_capacity(names.len()), waiting: unacked.new };
+        let mut sample =
+            Sample { queues: Vec::with_capacity(names.len()), waiting: unacked.new, mismatch: redis.mismatch() };
         for (queue, lists) in names.iter().zip(depths(redis, &names).await?) {
             let (new, oldest) = self.look_into(redis, queue, lists, now, &mut budget).await?;
             sample.waiting.extend(new);
@@ -82,7 +84,8 @@ impl Sampler {
             if depth == 0 {
                 continue;
             }
-            let (found, since) = self.waiting.peek(&redis.link, key, now, budget).await?;
+            let key = redis.link.layout.key(key);
+            let (found, since) = self.waiting.peek(&redis.link, &key, now, budget).await?;
             new.extend(found.into_iter().map(|message| (queue.to_owned(), message)));
             oldest = [oldest, since].into_iter().flatten().min();
         }
@@ -94,15 +97,22 @@ async fn depths(redis: &Redis, names: &BTreeSet<String>) -> Result<Vec<[u64; 4]>
     if names.is_empty() {
         return Ok(Vec::new());
     }
+    let right = queues_right(redis, names);
     let lengths: Vec<u64> = redis
         .link
-        .run(async |c| {
+        .run(&right, async |c| {
             let mut pipe = redis::pipe();
             for key in names.iter().flat_map(|queue| keys(queue)) {
-                pipe.llen(key);
+                pipe.llen(redis.link.layout.key(&key));
             }
             pipe.query_async(c).await
         })
         .await?;
     Ok(lengths.chunks_exact(4).map(|four| [four[0], four[1], four[2], four[3]]).collect())
+}
+
+/// The right to read the queues.
+fn queues_right(redis: &Redis, names: &BTreeSet<String>) -> String {
+    let rights = names.iter().take(20).map(|queue| format!("%R~{}*", glob(&redis.link.layout.key(queue))));
+    rights.collect::<Vec<_>>().join(" ")
 }

@@ -8,11 +8,16 @@ use redis::AsyncCommands as _;
 use serde_json::Value;
 use taskplane_model::Timestamp;
 
-use super::Link;
+use super::{Link, layout::glob};
 use crate::{broker::BrokerError, message::TaskMessage};
 
 /// The hash of delivered messages. One for all queues of a database.
 pub(super) const UNACKED: &str = "unacked";
+/// The right to look into it.
+pub(super) fn unacked_right(link: &Link) -> String {
+    format!("%R~{}", glob(&link.layout.key(UNACKED)))
+}
+
 /// With more entries than this, `unacked` is not looked into.
 pub(super) const MAX_UNACKED: u64 = 10_000;
 /// Delivery tags remembered.
@@ -108,7 +113,8 @@ impl Waiting {
         for step in 0.. {
             let count = STEPS[step.min(STEPS.len() - 1)];
             let (from, to) = end.range(offset, count);
-            let list: Vec<Vec<u8>> = link.run(async |c| c.lrange(key, from, to).await).await?;
+            let right = format!("%R~{}", glob(key));
+            let list: Vec<Vec<u8>> = link.run(&right, async |c| c.lrange(key, from, to).await).await?;
             let before = new.len();
             for raw in &list {
                 budget.spend(raw.len());
@@ -134,13 +140,14 @@ impl Waiting {
         now: Timestamp,
         budget: &mut Budget,
     ) -> Result<Unacked, BrokerError> {
-        let count: u64 = link.run(async |c| c.hlen(UNACKED).await).await?;
+        let (key, right) = (link.layout.key(UNACKED), unacked_right(link));
+        let count: u64 = link.run(&right, async |c| c.hlen(&key).await).await?;
         if count > MAX_UNACKED {
             return Ok(Unacked::default());
         }
         let tags: Vec<String> = match count {
             0 => Vec::new(),
-            _ => link.run(async |c| c.hkeys(UNACKED).await).await?,
+            _ => link.run(&right, async |c| c.hkeys(&key).await).await?,
         };
         let unknown: Vec<&String> = tags.iter().filter(|tag| !self.unacked.contains_key(*tag)).collect();
         let mut new = Vec::new();
@@ -149,7 +156,7 @@ impl Waiting {
             if budget.spent() {
                 break;
             }
-            let values: Vec<Option<Vec<u8>>> = link.run(async |c| c.hmget(UNACKED, chunk).await).await?;
+            let values: Vec<Option<Vec<u8>>> = link.run(&right, async |c| c.hmget(&key, chunk).await).await?;
             read += chunk.len();
             for (tag, raw) in chunk.iter().zip(values) {
                 budget.spend(raw.as_ref().map_or(0, Vec::len));

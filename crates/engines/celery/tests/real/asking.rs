@@ -54,7 +54,7 @@ async fn each_state_is_found_where_it_shows() {
         (FoundState::Pending, Some(FoundIn::Queue), Some("nobody"))
     );
     let task = of("never-seen");
-    assert_eq!((task.state, task.found_in), (FoundState::Unknown, None));
+    assert_eq!((task.state, task.found_in, task.unseen), (FoundState::Unknown, None, Vec::new()));
     let evidence = task.evidence.join("; ");
     assert!(evidence.contains("no result") && evidence.contains("not held by the only worker"), "{evidence}");
 }
@@ -145,7 +145,9 @@ async fn on_rabbitmq_the_workers_tell_and_what_cannot_be_seen_is_said() {
     agent.saw(&slow, TaskEventKind::Started).await;
     let task = ask(&agent.engine, &slow).await;
     assert_eq!((task.state, task.worker.as_deref()), (FoundState::Started, Some("w1@test")));
-    let evidence = ask(&agent.engine, "never-seen").await.evidence.join("; ");
+    let task = ask(&agent.engine, "never-seen").await;
+    assert_eq!((task.state, task.unseen), (FoundState::Unknown, vec![FoundIn::ResultBackend, FoundIn::Queue]));
+    let evidence = task.evidence.join("; ");
     assert!(evidence.contains("cannot be looked at") && evidence.contains("results cannot be read"), "{evidence}");
     agent.stop().await;
 }

@@ -11,6 +11,12 @@ use crate::harness::{Agent, Place, Publisher, Worker, config, eventually};
 /// Each statement, on each broker.
 macro_rules! on_every_broker {
     ($($statement:ident),* $(,)?) => {
+        mod on_guarded_redis {
+            $(#[tokio::test]
+            async fn $statement() {
+                super::$statement(&crate::guarded_redis::Guarded::start().await).await;
+            })*
+        }
         mod on_redis {
             $(#[tokio::test]
             async fn $statement() {
@@ -32,6 +38,7 @@ on_every_broker! {
     a_queue_is_measured_and_purged,
     a_failed_task_is_retried_with_its_arguments_under_a_new_id,
     a_running_task_is_terminated_and_a_waiting_one_dropped,
+    a_task_whose_process_is_killed_fails_once_with_what_killed_it,
     what_nobody_could_carry_out_is_refused,
     the_more_urgent_task_is_taken_first,
     a_task_for_later_is_taken_in_time,
@@ -175,6 +182,34 @@ async fn a_running_task_is_terminated_and_a_waiting_one_dropped(place: &impl Pla
     agent.saw(&after, TaskEventKind::Succeeded).await;
     let ends = agent.task(&waiting).into_iter().filter(|t| t.kind.ends_attempt()).count();
     assert_eq!(ends, 1, "told once, though Celery writes the result twice");
+}
+
+async fn a_task_whose_process_is_killed_fails_once_with_what_killed_it(place: &impl Place) {
+    let _worker = Worker::default().start(place);
+    let agent = Agent::start(place).await;
+    let main = agent.knows("w1@test").await.facts.pid.expect("a process");
+    let mut publisher = Publisher::start(place, &[]);
+    let slow = publisher.task("floor.slow", json!([60]));
+    agent.saw(&slow, TaskEventKind::Started).await;
+    for child in children(main) {
+        std::process::Command::new("kill").args(["-9", &child]).status().expect("kill runs");
+    }
+    let failed = agent.saw(&slow, TaskEventKind::Failed).await;
+    assert_eq!(failed.exception.as_deref(), Some("WorkerLostError"), "not what billiard wraps it in");
+    assert!(failed.exception_message.is_some_and(|why| why.contains("signal 9")));
+    // The pool has another process by now, and the worker is the same.
+    let after = publisher.task("floor.echo", json!(["after"]));
+    agent.saw(&after, TaskEventKind::Succeeded).await;
+    let ends = agent.task(&slow).into_iter().filter(|seen| seen.kind.ends_attempt()).count();
+    assert_eq!(ends, 1);
+    agent.stop().await;
+}
+
+/// The processes that a process has started.
+fn children(of: u64) -> Vec<String> {
+    let threads = std::fs::read_dir(format!("/proc/{of}/task")).expect("a process").flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 async fn what_nobody_could_carry_out_is_refused(place: &impl Place) {

@@ -70,6 +70,21 @@ pub(crate) trait Place {
     fn priorities(&self) -> (u8, u8);
     /// Its port.
     fn port(&self) -> u16;
+
+    /// The application's `broker_transport_options` and `result_backend_transport_options`, JSON.
+    fn options(&self) -> (String, String) {
+        ("{}".to_owned(), "{}".to_owned())
+    }
+
+    /// The broker as the agent is told of it.
+    fn observed_broker(&self) -> String {
+        self.broker_url()
+    }
+
+    /// The result backend as the agent is told of it.
+    fn observed_results(&self) -> String {
+        self.results_url()
+    }
 }
 
 /// A virtual host of our own. Results go back to the caller, where nobody else can read them.
@@ -214,6 +229,8 @@ fn celery(place: &impl Place, env: &[(&str, &str)]) -> Command {
     command
         .env("TEST_BROKER_URL", place.broker_url())
         .env("TEST_RESULT_URL", place.results_url())
+        .env("TEST_BROKER_OPTIONS", place.options().0)
+        .env("TEST_RESULT_OPTIONS", place.options().1)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("C_FORCE_ROOT", "1");
     command.envs(env.iter().copied());
@@ -314,8 +331,8 @@ pub(crate) fn config(place: &impl Place) -> CeleryConfig {
         reconnect: (ms(50), ms(500)),
         ..Timings::default()
     };
-    let results = Some(place.results_url());
-    CeleryConfig { timings, result_backend_url: results, ..CeleryConfig::new(place.broker_url()) }
+    let results = Some(place.observed_results());
+    CeleryConfig { timings, result_backend_url: results, ..CeleryConfig::new(place.observed_broker()) }
 }
 
 impl Agent {
@@ -337,16 +354,25 @@ impl Agent {
 
     /// Waits until the engine says what is wrong.
     pub(crate) async fn says(&self, words: &str) -> String {
-        let told = || match self.health().last() {
-            Some(Health::Down(why)) if why.contains(words) => Some(why.clone()),
-            _ => None,
-        };
-        eventually(&format!("{words:?} in the health"), told).await
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let last = self.health().last().cloned();
+            match last {
+                Some(Health::Down(why)) if why.contains(words) => return why,
+                last => assert!(Instant::now() < end, "in vain awaited: {words:?} in {last:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Begins to observe.
     pub(crate) fn begin(config: CeleryConfig) -> Self {
-        let engine = Arc::new(CeleryEngine::new(config).expect("a good configuration"));
+        Self::begin_on(config, Vec::new())
+    }
+
+    /// Begins to observe several brokers.
+    pub(crate) fn begin_on(first: CeleryConfig, others: Vec<CeleryConfig>) -> Self {
+        let engine = Arc::new(CeleryEngine::on_several(first, others).expect("a good configuration"));
         let (observations, mut told_rx) = mpsc::channel(1_000);
         let (health_tx, mut health_rx) = mpsc::channel(100);
         let (told, health) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
@@ -431,6 +457,16 @@ impl Agent {
     /// Waits until the engine has asked a worker who it is.
     pub(crate) async fn knows(&self, name: &str) -> WorkerObservation {
         eventually(name, || self.worker(name).filter(|w| w.facts.queues.is_some() && w.facts.pool.is_some())).await
+    }
+
+    /// All samples of a queue, in order.
+    pub(crate) fn queues(&self, name: &str) -> Vec<QueueObservation> {
+        let all = self.all();
+        let of_queue = all.iter().filter_map(|o| match &o.subject {
+            Subject::Queue(queue) if queue.queue == name => Some(queue.clone()),
+            _ => None,
+        });
+        of_queue.collect()
     }
 
     /// The latest sample of a queue.

@@ -12,6 +12,12 @@ async fn a_restart_of_redis_is_reported_and_healed() {
     let _worker = Worker::default().start(&redis);
     let agent = Agent::start(&redis).await;
     agent.knows("w1@test").await;
+    let mut publisher = Publisher::start(&redis, &[]);
+    let before: Vec<String> = (0..5).map(|number| publisher.task("floor.echo", json!([number]))).collect();
+    for id in &before {
+        agent.saw(id, TaskEventKind::Succeeded).await;
+    }
+    let told: Vec<usize> = before.iter().map(|id| agent.task(id).len()).collect();
     redis.down();
     let down = eventually("down", || agent.health().into_iter().find(|h| matches!(h, Health::Down(_)))).await;
     assert!(matches!(&down, Health::Down(why) if why.contains("127.0.0.1")), "{down:?}");
@@ -22,5 +28,7 @@ async fn a_restart_of_redis_is_reported_and_healed() {
     // The worker comes back in its own time, and its events with it.
     agent.saw(&echo, TaskEventKind::Started).await;
     agent.saw(&echo, TaskEventKind::Succeeded).await;
+    let again: Vec<usize> = before.iter().map(|id| agent.task(id).len()).collect();
+    assert_eq!(again, told, "what was told before is not told again");
     agent.stop().await;
 }

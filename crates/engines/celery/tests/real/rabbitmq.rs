@@ -158,6 +158,28 @@ async fn over_tls_the_certificate_is_checked_against_the_given_authority() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_servers_another_is_taken_when_one_stops() {
+    let (first, second) = (Rabbit::alone().await, Rabbit::start().await);
+    let list = format!("{};{}", first.broker_url(), second.broker_url());
+    let env = [("TEST_BROKER_URL", list.as_str())];
+    let _worker = Worker { env: &env, ..Worker::default() }.start(&first);
+    let agent = Agent::with(CeleryConfig { broker_url: list.clone(), ..config(&first) }).await;
+    agent.knows("w1@test").await;
+    let mut publisher = Publisher::start(&first, &env);
+    let before = publisher.task("floor.fail", json!([1]));
+    agent.saw(&before, TaskEventKind::Failed).await;
+
+    let server = Arc::clone(&first.server);
+    blocking(move || server.crash()).await;
+    eventually("the outage", || (agent.outages() > 0).then_some(())).await;
+    agent.is_well().await;
+    let after = publisher.task("floor.echo", json!([]));
+    agent.saw(&after, TaskEventKind::Succeeded).await;
+    let again = agent.engine.retry_task(&retry(&before)).await.expect("published on the other server");
+    agent.saw(&again.new_task_id, TaskEventKind::Failed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn results_on_redis_are_read_beside_it() {
     let (rabbit, redis) = (Rabbit::start().await, Redis::start().await);
     let results = redis.results_url();

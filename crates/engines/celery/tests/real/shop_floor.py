@@ -20,6 +20,10 @@ app.conf.update(
     ],
     result_extended=os.environ.get("TEST_RESULT_EXTENDED") == "1",
     worker_prefetch_multiplier=1,
+    task_protocol=int(os.environ.get("TEST_TASK_PROTOCOL", "2")),
+    worker_enable_remote_control=os.environ.get("TEST_REMOTE_CONTROL") != "0",
+    broker_transport_options=json.loads(os.environ.get("TEST_BROKER_OPTIONS", "{}")),
+    result_backend_transport_options=json.loads(os.environ.get("TEST_RESULT_OPTIONS", "{}")),
 )
 
 

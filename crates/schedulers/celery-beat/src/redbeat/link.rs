@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncCommands as _, AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, Script};
+use redis::{AsyncCommands as _, RedisError, RedisResult, Script};
 use serde_json::{Map, Value};
 use taskplane_agent::scheduler::MAX_SCHEDULES;
+use taskplane_celery_address::{RedisAddress, explain_on};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::definition::Stored;
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Hashes that are read at once.
 const AT_ONCE: usize = 500;
@@ -31,10 +31,8 @@ return 1";
 
 /// The database, and the prefix of the keys.
 pub(super) struct Link {
-    client: Client,
+    address: RedisAddress,
     prefix: String,
-    /// For people, without credentials.
-    shown: String,
     connection: Mutex<Option<MultiplexedConnection>>,
 }
 
@@ -53,10 +51,8 @@ pub(super) struct Found {
 }
 
 impl Link {
-    pub(super) fn new(client: Client, prefix: String) -> Self {
-        let info = client.get_connection_info();
-        let shown = format!("{}/{}", info.addr(), info.redis_settings().db());
-        Self { client, prefix, shown, connection: Mutex::new(None) }
+    pub(super) fn new(address: RedisAddress, prefix: String) -> Self {
+        Self { address, prefix, connection: Mutex::new(None) }
     }
 
     /// All names; `None` when RedBeat keeps nothing here.
@@ -157,36 +153,29 @@ impl Link {
         let mut slot = self.connection.lock().await;
         let mut connection = match slot.take() {
             Some(connection) => connection,
-            None => {
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(Some(CONNECT_WITHIN))
-                    .set_response_timeout(Some(ANSWER_WITHIN));
-                let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-                connecting.await.map_err(|error| self.why(&error))?
-            }
+            None => self.address.connect(Some(ANSWER_WITHIN)).await.map_err(|why| self.told(&why))?,
         };
-        let late = || format!("Redis at {} did not answer in time", self.shown);
+        let late = || self.told("did not answer in time");
         let outcome = timeout(ANSWER_WITHIN * 2, work(&mut connection)).await.map_err(|_| late())?;
-        if !outcome.as_ref().is_err_and(|e| e.is_io_error() || e.is_unrecoverable_error() || e.is_timeout()) {
+        // A server that was the master when it was connected to may be none now.
+        let is_suspect = |e: &RedisError| {
+            e.is_io_error() || e.is_unrecoverable_error() || e.is_timeout() || e.code() == Some("READONLY")
+        };
+        if !outcome.as_ref().is_err_and(is_suspect) {
             *slot = Some(connection);
         }
         outcome.map_err(|error| self.why(&error))
     }
 
-    /// What went wrong, without what was asked: Redis may repeat arguments.
+    fn told(&self, why: &str) -> String {
+        format!("Redis at {} {why}", self.address.shown())
+    }
+
     fn why(&self, error: &RedisError) -> String {
-        let what = match error.code() {
-            Some("NOAUTH") => "asks for a password: put it into the URL".to_owned(),
-            Some("WRONGPASS") => "does not accept the user or password in the URL".to_owned(),
-            Some("NOPERM") => "does not permit the agent's user to do that: widen its ACL".to_owned(),
-            Some("READONLY") => "is a read-only replica: name the master".to_owned(),
-            Some("WRONGTYPE") => "holds something else under RedBeat's keys: correct --redbeat-prefix".to_owned(),
-            Some(code) => format!("answered with the error {code}"),
-            None if error.is_connection_refusal() => "refuses connections (is it running?)".to_owned(),
-            None if error.kind() == ErrorKind::AuthenticationFailed => "does not accept the password".to_owned(),
-            None => format!("failed: {}", error.category()),
-        };
-        format!("Redis at {} {what}", self.shown)
+        match error.code() {
+            Some("WRONGTYPE") => self.told("holds something else under RedBeat's keys: correct --redbeat-prefix"),
+            _ => self.told(&explain_on(error, &format!("~{}*", self.prefix))),
+        }
     }
 }
 

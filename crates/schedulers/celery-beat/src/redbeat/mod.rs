@@ -3,6 +3,7 @@
 mod definition;
 mod link;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use taskplane_agent::engine::{CommandError, EnqueueRequest, Health};
 use taskplane_agent::scheduler::{
     ChangedSchedule, MAX_SCHEDULES, ScheduleChange, ScheduleEntry, ScheduleObserver, Scheduler,
 };
+use taskplane_celery_address::{AddressError, RedisAddress};
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -36,13 +38,17 @@ const ATTEMPTS: usize = 5;
 
 /// Why RedBeat's Redis cannot be used. Never shows the URL, which may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the URL of RedBeat's Redis cannot be read: write it as redis://[user:password@]host[:port][/db]")]
-pub struct RedBeatUrlError;
+#[error(
+    "the URL of RedBeat's Redis cannot be used: {0}. Write it as redis[s]://[user:password@]host[:port][/db] or \
+     sentinel://host[:port];host[:port]/db?master_name=NAME"
+)]
+pub struct RedBeatUrlError(#[from] AddressError);
 
 /// RedBeat's schedules.
 pub struct RedBeat {
     link: Link,
     is_configured: bool,
+    is_found: AtomicBool,
     /// Something was changed from here.
     changed: Notify,
 }
@@ -54,8 +60,18 @@ impl RedBeat {
     /// # Errors
     /// The URL is none of a Redis.
     pub fn new(url: &str, prefix: &str, is_configured: bool) -> Result<Self, RedBeatUrlError> {
-        let client = redis::Client::open(url).map_err(|_| RedBeatUrlError)?;
-        Ok(Self { link: Link::new(client, prefix.to_owned()), is_configured, changed: Notify::new() })
+        let address = RedisAddress::parse(url)?;
+        Ok(Self {
+            link: Link::new(address, prefix.to_owned()),
+            is_configured,
+            is_found: AtomicBool::new(false),
+            changed: Notify::new(),
+        })
+    }
+
+    /// True once its keys have been found.
+    pub fn is_found(&self) -> bool {
+        self.is_found.load(Ordering::Relaxed)
     }
 
     /// Changes a schedule as `edit` says. It tells whether the schedule begins anew, and whether its times have changed.
@@ -157,6 +173,7 @@ impl Scheduler for RedBeat {
         let mut pause = LOOK_EVERY;
         while !stop.is_cancelled() {
             let Some(refreshed) = stop.run_until_cancelled(known.refresh(self)).await else { return };
+            self.is_found.fetch_or(known.is_found(), Ordering::Relaxed);
             let is_shown = self.is_configured || known.is_found();
             match refreshed {
                 Ok(news) => {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use taskplane_agent::scheduler::{ScheduleChange, ScheduleEntry, Scheduler};
 use taskplane_scheduler_celery_beat::RedBeat;
+use taskplane_testkit::{Authority, RedisServer, RedisSetup, Sentinels};
 
 use crate::harness::{Process, Watched, eventually};
 use crate::servers;
@@ -88,6 +89,47 @@ async fn schedules_of_redbeat_are_found_listed_and_changed() -> Result<()> {
 
     drop(redis);
     watched.until_health("Redis at 127.0.0.1").await
+}
+
+#[tokio::test]
+async fn over_tls_redbeat_is_reached_as_the_url_says() -> Result<()> {
+    let authority = Authority::new("ours")?;
+    let setup = RedisSetup { authority: Some(&authority), client_certificates: true, ..RedisSetup::default() };
+    let server = RedisServer::start(&setup)?;
+    authority.client("a client")?.write(server.folder(), "client")?;
+    let (port, folder) = (server.tls_port().context("TLS")?, server.folder().display());
+    let url = format!("rediss://localhost:{port}/0?ssl_ca_certs={folder}/ca.pem");
+    let mut refused = Watched::start(Arc::new(RedBeat::new(&url, "redbeat:", true)?));
+    refused.until_health("ssl_certfile=/path/cert.pem").await?;
+
+    let url = format!("{url}&ssl_certfile={folder}/client.pem&ssl_keyfile={folder}/client.key");
+    let redbeat = Arc::new(RedBeat::new(&url, "redbeat:", true)?);
+    let mut watched = Watched::start(Arc::<RedBeat>::clone(&redbeat));
+    redbeat.create(&change("quick", "interval", "1s")).await?;
+    watched.until("the schedule", |told| named(told, "quick").cloned()).await?;
+    watched.until_health("").await
+}
+
+#[tokio::test]
+async fn through_sentinel_the_master_is_followed() -> Result<()> {
+    let master = RedisServer::start(&RedisSetup::default())?;
+    let follow = [format!("replicaof 127.0.0.1 {}", master.port())];
+    let replica = RedisServer::start(&RedisSetup { config: &follow, ..RedisSetup::default() })?;
+    let sentinels = Sentinels::start(&master, "main", None)?;
+    let hosts: Vec<String> = sentinels.ports().iter().map(|port| format!("sentinel://127.0.0.1:{port}")).collect();
+    let redbeat = Arc::new(RedBeat::new(&format!("{}/0?master_name=main", hosts.join(";")), "redbeat:", true)?);
+    redbeat.create(&change("quick", "interval", "1h")).await?;
+    let copied = async || Ok((replica.run(&["EXISTS", "redbeat:quick"]).trim() == "1").then_some(()));
+    eventually("the copy on the replica", copied).await?;
+
+    master.crash();
+    let is_master = async || Ok(replica.run(&["ROLE"]).starts_with("master").then_some(()));
+    eventually("the failover", is_master).await?;
+    let changed = async || Ok(redbeat.pause("quick", true).await.ok());
+    let paused = eventually("a change on the new master", changed).await?;
+    assert_eq!(paused.entry.facts.enabled, Some(false));
+    assert!(replica.run(&["HGET", "redbeat:quick", "definition"]).contains("false"));
+    Ok(())
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Marks as bytes: kind and flags in one number, time as the distance from the mark before.
 
 use taskplane_model::task::Mark;
-use taskplane_model::{TaskEventKind, Timestamp};
+use taskplane_model::{KnownBy, TaskEventKind, Timestamp};
 
 use super::wire::{Reader, put_bytes, put_number, put_signed};
 use crate::Result;
@@ -20,6 +20,8 @@ const SIGNAL: u64 = 1 << 12;
 const TERMINATED: u64 = 1 << 13;
 const EXPIRED: u64 = 1 << 14;
 const REQUEUE: u64 = 1 << 15;
+/// Two bits hold how it is known.
+const KNOWN_BY: u32 = 16;
 
 /// Every kind, by its stored number.
 const KINDS: [TaskEventKind; 10] = [
@@ -51,7 +53,8 @@ pub(super) fn put(out: &mut Vec<u8>, mark: &Mark, before: Timestamp, worker_of_t
         | flag(mark.signal.is_some(), SIGNAL)
         | flag(mark.terminated, TERMINATED)
         | flag(mark.expired, EXPIRED)
-        | flag(mark.requeue, REQUEUE);
+        | flag(mark.requeue, REQUEUE)
+        | mark.known_by.map_or(0, |known_by| (known_by as u64) << KNOWN_BY);
     put_number(out, head);
     put_signed(out, mark.ts.0.wrapping_sub(before.0));
     if let Some(attempt) = mark.attempt {
@@ -105,6 +108,7 @@ pub(super) fn read(mut from: Reader<'_>, before: Timestamp, worker_of_task: Opti
         terminated: has(TERMINATED),
         expired: has(EXPIRED),
         requeue: has(REQUEUE),
+        known_by: KnownBy::from_number(head >> KNOWN_BY & 0b11),
     })
 }
 

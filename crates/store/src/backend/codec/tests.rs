@@ -1,5 +1,5 @@
-use taskplane_model::TaskEventKind;
 use taskplane_model::task::Mark;
+use taskplane_model::{KnownBy, TaskEventKind};
 
 use super::*;
 
@@ -48,6 +48,7 @@ fn everything() -> TaskRecord {
                 signal: text("SIGKILL"),
                 terminated: true,
                 expired: true,
+                known_by: Some(KnownBy::Inspection),
                 ..mark(TaskEventKind::Failed, i64::MAX - BASE.0)
             },
         ],

@@ -143,6 +143,11 @@ impl Lookup {
         self.position
     }
 
+    /// True when a good part of a large store has still to be asked.
+    pub fn has_far_to_go(&self) -> bool {
+        self.segments.len() >= CHUNK / 2
+    }
+
     /// True when nothing has to be read any more to find all ranges.
     pub fn needs_nothing(&self) -> bool {
         self.chunk.is_none() && self.patches.is_empty() && self.segments.is_empty()

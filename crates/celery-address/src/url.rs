@@ -1,21 +1,30 @@
 //! URLs of brokers and result backends, as Celery writes them.
 
 /// The parts of a URL, unescaped. Hosts without a port have none; each kind of server has its own default.
-pub(crate) struct Url {
-    pub(crate) scheme: String,
-    pub(crate) user: Option<String>,
-    pub(crate) password: Option<String>,
-    pub(crate) host: String,
-    pub(crate) port: Option<u16>,
+#[derive(Clone)]
+pub struct Url {
+    /// What stands before `://`.
+    pub scheme: String,
+    /// Before the colon of the credentials.
+    pub user: Option<String>,
+    /// Behind it.
+    pub password: Option<String>,
+    /// A name or an address, without brackets; `localhost` when there is none.
+    pub host: String,
+    /// The port, if one is named.
+    pub port: Option<u16>,
     /// What follows the first slash after the host, still escaped.
-    pub(crate) path: String,
+    pub path: String,
     /// `name=value` pairs behind the question mark.
-    pub(crate) options: Vec<(String, String)>,
+    pub options: Vec<(String, String)>,
 }
 
 impl Url {
-    /// Reads a URL, or says what is wrong with it, without quoting it: it may hold a password.
-    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// What is wrong with it, without quoting it: it may hold a password.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = text.trim().split_once("://").ok_or("it has no scheme")?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -37,7 +46,7 @@ impl Url {
     }
 
     /// The value of an option.
-    pub(crate) fn option(&self, name: &str) -> Option<&str> {
+    pub fn option(&self, name: &str) -> Option<&str> {
         self.options.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
@@ -76,7 +85,7 @@ fn options(query: &str) -> Option<Vec<(String, String)>> {
 }
 
 /// Removes percent escapes. `None` when one is cut off, or gives no text.
-pub(crate) fn percent_decode(text: &str) -> Option<String> {
+pub fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
