@@ -17,8 +17,7 @@ const PING_WITHIN: Duration = Duration::from_secs(5);
 /// How long a short command may take. The driver's own default of half a second is too short for a busy broker.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// A connection that rested for longer is tried before it is used: it may have been cut meanwhile, and a message must not be
-/// given to one that is.
+/// A connection that rested for longer is tried before it is used: it may have been cut meanwhile.
 const TRUSTED_FOR: Duration = Duration::from_millis(100);
 
 /// A Redis database with a shared connection for short commands, made when first needed and again after it broke.
@@ -56,7 +55,27 @@ impl Link {
     where
         F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
     {
-        let mut connection = self.shared().await?;
+        self.run_on(self.shared(TRUSTED_FOR).await?, right, work).await
+    }
+
+    /// As `run`, for what must not be said twice: the connection is tried at once before, however short it rested, because
+    /// who hears nothing of a message that was given to a dead one cannot know whether it arrived.
+    pub(crate) async fn run_once<T, F>(&self, right: &str, work: F) -> Result<T, BrokerError>
+    where
+        F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
+    {
+        self.run_on(self.shared(Duration::ZERO).await?, right, work).await
+    }
+
+    async fn run_on<T, F>(
+        &self,
+        mut connection: MultiplexedConnection,
+        right: &str,
+        work: F,
+    ) -> Result<T, BrokerError>
+    where
+        F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
+    {
         match timeout(ANSWER_WITHIN * 2, work(&mut connection)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
@@ -75,10 +94,10 @@ impl Link {
         }
     }
 
-    async fn shared(&self) -> Result<MultiplexedConnection, BrokerError> {
+    async fn shared(&self, trusted_for: Duration) -> Result<MultiplexedConnection, BrokerError> {
         let mut slot = self.connection.lock().await;
         if let Some(shared) = slot.as_mut() {
-            let works = shared.worked_at.elapsed() < TRUSTED_FOR
+            let works = shared.worked_at.elapsed() < trusted_for
                 || match timeout(PING_WITHIN, shared.connection.ping::<()>()).await {
                     // Who may not ask still got an answer.
                     Ok(tried) => tried.err().is_none_or(|error| error.code().is_some()),

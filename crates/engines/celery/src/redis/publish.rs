@@ -9,7 +9,7 @@ use crate::message::{NewTask, Outgoing};
 pub(super) async fn publish(link: &Link, new: &NewTask, outgoing: &Outgoing) -> Result<(), CommandError> {
     let key = link.layout.key(&key_for(&new.queue, new.priority));
     let right = format!("~{}*", glob(&link.layout.key(&new.queue)));
-    let pushed: Result<u64, _> = link.run(&right, async |c| c.lpush(key, &outgoing.raw).await).await;
+    let pushed: Result<u64, _> = link.run_once(&right, async |c| c.lpush(key, &outgoing.raw).await).await;
     pushed
         .map(drop)
         .map_err(|error| CommandError::Engine(format!("{error}. The task may have been published, as {}", new.id)))
