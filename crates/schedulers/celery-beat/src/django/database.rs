@@ -22,7 +22,7 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What went wrong; the text is for people, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(super) enum DatabaseError {
+pub(crate) enum DatabaseError {
     /// It cannot be reached, or went away.
     #[error("{0}")]
     Away(String),

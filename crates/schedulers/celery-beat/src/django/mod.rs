@@ -1,43 +1,34 @@
 //! django-celery-beat: schedules in the application's database, on PostgreSQL, MySQL, MariaDB or SQLite.
 //!
 //! [`tables`] reads, [`write`] changes, both in the words of [`statement`] over a connection of [`database`], which
-//! [`address`] names. [`validate`] refuses what Django's admin would refuse.
+//! [`address`] names.
 
 mod address;
 mod database;
 mod statement;
 mod tables;
 mod tls;
-mod validate;
 mod write;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use taskplane_agent::engine::{CommandError, EnqueueRequest, Health};
-use taskplane_agent::scheduler::{ChangedSchedule, MAX_SCHEDULES, ScheduleChange, ScheduleObserver, Scheduler};
-use taskplane_model::Timestamp;
+use taskplane_agent::engine::{CommandError, EnqueueRequest};
+use taskplane_agent::scheduler::{ChangedSchedule, ScheduleChange, ScheduleObserver, Scheduler};
 use tokio::sync::{Mutex, Notify};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use address::AddressError;
 
 use crate::clock::now;
+use crate::periodic_task::{PeriodicTask, missing, told};
+use crate::watch::{Read, Source, watch};
 use address::Address;
 use database::{DatabaseError, Session};
-use tables::Task;
 use write::{Writing, Written};
 
-/// How often to look whether something has changed.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How often to read all rows even though nothing says that they have changed: somebody may write SQL by hand.
-const READ_EVERY: Duration = Duration::from_secs(300);
-/// How often next runs that have passed are computed anew.
-const COMPUTE_EVERY: Duration = Duration::from_secs(60);
-/// Longest pause before another attempt to connect.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// Beat looks every 5 s whether there was a change, and misses the first one ever: it is told again after so long.
 const MARK_AGAIN: Duration = Duration::from_secs(6);
 
@@ -90,7 +81,7 @@ impl DjangoBeat {
     async fn change(
         &self,
         work: impl AsyncFnOnce(Writing<'_>) -> Result<Written, CommandError>,
-    ) -> Result<(Option<Task>, Option<String>), CommandError> {
+    ) -> Result<(Option<PeriodicTask>, Option<String>), CommandError> {
         let (task, written) = self
             .with(async |session: &mut Session, address: &Address| {
                 let written = work(Writing::begin(session, address).await?).await?;
@@ -139,43 +130,20 @@ impl EndsSession for CommandError {
     }
 }
 
-/// What was read last.
-#[derive(Default)]
-struct Known {
-    marker: Vec<Option<String>>,
-    tasks: Vec<Task>,
-    are_more: bool,
-    read_at: Option<Instant>,
-    computed_at: Option<Instant>,
-}
+impl Source for DjangoBeat {
+    type Error = DatabaseError;
 
-impl Known {
-    /// Reads what has changed. True when there is something to tell.
-    async fn refresh(&mut self, beat: &DjangoBeat) -> Result<bool, DatabaseError> {
-        beat.mark_again().await?;
-        let is_due = self.read_at.is_none_or(|at| at.elapsed() >= READ_EVERY);
-        let known = &self.marker;
-        let read = beat
-            .with(async |session: &mut Session, address: &Address| {
-                let marker = tables::marker(session, address).await?;
-                if !is_due && marker == *known {
-                    return Ok(None);
-                }
-                Ok::<_, DatabaseError>(Some((marker, tables::all(session, address).await?)))
-            })
-            .await?;
-        if let Some((marker, (tasks, are_more))) = read {
-            if are_more && !self.are_more {
-                tracing::warn!("there are more than {MAX_SCHEDULES} schedules: the first {MAX_SCHEDULES} are shown");
+    async fn read(&self, known: Option<&str>) -> Result<Option<Read>, DatabaseError> {
+        self.mark_again().await?;
+        self.with(async |session: &mut Session, address: &Address| {
+            let marker = format!("{:?}", tables::marker(session, address).await?);
+            if known == Some(marker.as_str()) {
+                return Ok(None);
             }
-            *self = Self { marker, tasks, are_more, read_at: Some(Instant::now()), computed_at: Some(Instant::now()) };
-            return Ok(true);
-        }
-        let is_stale = self.computed_at.is_none_or(|at| at.elapsed() >= COMPUTE_EVERY);
-        if is_stale {
-            self.computed_at = Some(Instant::now());
-        }
-        Ok(is_stale)
+            let (tasks, are_more) = tables::all(session, address).await?;
+            Ok(Some(Read { marker, tasks, are_more }))
+        })
+        .await
     }
 }
 
@@ -203,46 +171,20 @@ impl Scheduler for DjangoBeat {
     }
 
     async fn observe(&self, observer: ScheduleObserver, stop: CancellationToken) {
-        let mut known = Known::default();
-        let mut pause = LOOK_EVERY;
-        while !stop.is_cancelled() {
-            let Some(refreshed) = stop.run_until_cancelled(known.refresh(self)).await else { return };
-            match refreshed {
-                Ok(is_news) => {
-                    pause = LOOK_EVERY;
-                    let health = if known.are_more {
-                        Health::Down(format!("more than {MAX_SCHEDULES} schedules: only the first are shown"))
-                    } else {
-                        Health::Ok
-                    };
-                    observer.health(health).await;
-                    if is_news {
-                        let at = now();
-                        observer.list(known.tasks.iter().map(|task| task.at(at)).collect()).await;
-                    }
-                }
-                Err(error) => {
-                    observer.health(Health::Down(error.to_string())).await;
-                    // What is read after it came back is told, whether or not it says that it has changed.
-                    known.read_at = None;
-                    pause = (pause * 2).min(MAX_PAUSE);
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.changed.notified() => {}
-                () = sleep(pause) => {}
-            }
-        }
+        watch(self, &self.changed, observer, stop).await;
     }
 
     async fn create(&self, change: &ScheduleChange) -> Result<ChangedSchedule, CommandError> {
-        self.change(async |writing: Writing<'_>| writing.create(change).await).await.map(told)
+        self.change(async |writing: Writing<'_>| writing.create(change).await)
+            .await
+            .map(|(task, message)| told(task, message))
     }
 
     async fn update(&self, id: &str, change: &ScheduleChange) -> Result<ChangedSchedule, CommandError> {
         let id = key(id)?;
-        self.change(async |writing: Writing<'_>| writing.update(id, change).await).await.map(told)
+        self.change(async |writing: Writing<'_>| writing.update(id, change).await)
+            .await
+            .map(|(task, message)| told(task, message))
     }
 
     async fn delete(&self, id: &str) -> Result<Option<String>, CommandError> {
@@ -252,7 +194,9 @@ impl Scheduler for DjangoBeat {
 
     async fn pause(&self, id: &str, paused: bool) -> Result<ChangedSchedule, CommandError> {
         let id = key(id)?;
-        self.change(async |writing: Writing<'_>| writing.pause(id, paused).await).await.map(told)
+        self.change(async |writing: Writing<'_>| writing.pause(id, paused).await)
+            .await
+            .map(|(task, message)| told(task, message))
     }
 
     async fn task_of(&self, id: &str) -> Result<EnqueueRequest, CommandError> {
@@ -260,20 +204,8 @@ impl Scheduler for DjangoBeat {
         let one =
             self.with(async |session: &mut Session, address: &Address| tables::one(session, address, key, false).await);
         let task = one.await?.ok_or_else(|| missing(id))?;
-        let now: Timestamp = now();
-        if task.entry.facts.expires_at.is_some_and(|expires| expires <= now) {
-            return Err(CommandError::InvalidArgs("the schedule has expired: no worker would run its task".into()));
-        }
-        task.enqueued(now).map_err(|why| CommandError::InvalidArgs(format!("the schedule cannot be run now: {why}")))
+        task.run_now(now())
     }
-}
-
-fn told((task, message): (Option<Task>, Option<String>)) -> ChangedSchedule {
-    ChangedSchedule { entry: task.map(|task| task.at(now())).unwrap_or_default(), message }
-}
-
-fn missing(id: &str) -> CommandError {
-    CommandError::NotFound(format!("there is no schedule with the id {id}"))
 }
 
 /// A schedule's id is the row's.

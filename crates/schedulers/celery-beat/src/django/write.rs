@@ -8,12 +8,10 @@ use taskplane_model::Timestamp;
 use super::address::Address;
 use super::database::{DatabaseError, Session};
 use super::statement::{Statement, Value};
-use super::tables::{self, CHANGES, CLOCKED, CRONTABS, INTERVALS, SOLAR, TASKS, Task};
-use super::validate::{TimesRow, times_row};
+use super::tables::{self, CHANGES, CLOCKED, CRONTABS, INTERVALS, SOLAR, TASKS};
+use crate::periodic_task::PeriodicTask;
+use crate::validate::{TimesRow, times_row};
 use crate::wanted::Wanted;
-
-/// The row that Celery itself has beat make at every start.
-const MADE_BY_BEAT: &str = "celery.backend_cleanup";
 
 /// One transaction.
 pub(super) struct Writing<'a> {
@@ -84,7 +82,7 @@ impl<'a> Writing<'a> {
         columns.push(("date_changed", Value::Instant(Some(self.now))));
         self.set(id, &columns).await?;
         let is_first_mark = self.commit().await?;
-        Ok(Written { id, is_first_mark, message: said(&task, "what its code says of it comes back") })
+        Ok(Written { id, is_first_mark, message: task.comes_back("what its code says of it comes back") })
     }
 
     pub(super) async fn pause(mut self, id: i64, paused: bool) -> Result<Written, CommandError> {
@@ -109,7 +107,7 @@ impl<'a> Writing<'a> {
         let delete = Statement::new(self.session.dialect(), &format!("DELETE FROM {TASKS} WHERE "));
         self.rows(delete.all_of(&[("id", Value::Integer(Some(id)))])).await?;
         let is_first_mark = self.commit().await?;
-        Ok(Written { id, is_first_mark, message: said(&task, "it comes back") })
+        Ok(Written { id, is_first_mark, message: task.comes_back("it comes back") })
     }
 
     /// Tells beat once more that there was a change.
@@ -117,7 +115,7 @@ impl<'a> Writing<'a> {
         self.commit().await.map(drop)
     }
 
-    async fn existing(&mut self, id: i64) -> Result<Task, CommandError> {
+    async fn existing(&mut self, id: i64) -> Result<PeriodicTask, CommandError> {
         let found = tables::one(self.session, self.address, id, true).await?;
         found.ok_or_else(|| CommandError::NotFound(format!("there is no schedule with the id {id} any more")))
     }
@@ -227,9 +225,4 @@ fn columns(wanted: &Wanted) -> Vec<(&'static str, Value)> {
 
 fn json(value: Json) -> Value {
     Value::text(value.to_string())
-}
-
-fn said(task: &Task, what: &str) -> Option<String> {
-    let is_made = task.entry.facts.name.as_deref() == Some(MADE_BY_BEAT);
-    is_made.then(|| format!("beat makes this schedule itself: {what} when beat starts again"))
 }

@@ -1,6 +1,7 @@
-//! What Django's admin would refuse, refused here as well: the fields of django-celery-beat's models with their
+//! What Django's admin would refuse of a schedule, refused here as well: the fields of django-celery-beat's models with their
 //! validators, and, since beat must read it too, Celery's own rules.
 
+use serde::Serialize;
 use taskplane_agent::engine::CommandError;
 use taskplane_model::schedule::{Field, Kind, format_duration, parse_duration};
 
@@ -14,8 +15,9 @@ const MAX_INTEGER: u64 = i32::MAX as u64;
 const MAX_DAYS: i64 = 999_999_999;
 
 /// What a schedule's times are in the tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TimesRow {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimesRow {
     /// `crontabschedule`: the five fields and the zone.
     Crontab([String; 5], String),
     /// `intervalschedule`: how many, and of what.
@@ -30,7 +32,7 @@ pub(super) enum TimesRow {
 ///
 /// # Errors
 /// What Django would say, in a sentence.
-pub(super) fn times_row(wanted: &Wanted) -> Result<TimesRow, CommandError> {
+pub(crate) fn times_row(wanted: &Wanted) -> Result<TimesRow, CommandError> {
     let long = |what: &str, text: &str| {
         let is_long = text.chars().count() > MAX_NAME;
         if is_long { Err(invalid(format!("the {what} may have at most {MAX_NAME} characters"))) } else { Ok(()) }
@@ -133,7 +135,7 @@ fn interval(expression: &str) -> Result<TimesRow, CommandError> {
 }
 
 /// The expression of an interval in the table; `None` when it has none.
-pub(super) fn interval_expression(every: &str, period: &str) -> Option<String> {
+pub(crate) fn interval_expression(every: &str, period: &str) -> Option<String> {
     let (unit, _) = UNITS.iter().find(|(_, known)| *known == period)?;
     let written = format!("{every}{unit}");
     let micros = parse_duration(&written)?;
