@@ -4,6 +4,7 @@ SHELL := /bin/bash
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV := .venv
+PEERS := $(TARGET)/bench-peers
 
 .PHONY: help
 help: ## Print this list
@@ -18,6 +19,10 @@ demo: ## Install what is missing, build, and run everything beside a small shop 
 .PHONY: build
 build: dashboard/dist/assets ## Build the dashboard and the release binary
 	cargo build --release --locked -p taskplane
+
+.PHONY: wheel
+wheel: ## Build the Python package for Linux (manylinux2014, x86-64) into dist/
+	@scripts/wheel
 
 .PHONY: test
 test: ## Set up, and pass every test
@@ -70,6 +75,19 @@ bench-worker: build ## Compare a Celery worker beside the agent with the same wo
 	@scripts/setup test
 	$(VENV)/bin/python bench/worker/compare.py --binary $(TARGET)/release/taskplane $(WORKER_ARGS)
 
+.PHONY: bench-python
+bench-python: build $(PEERS)/.installed ## Compare a Celery worker with our agent in its process with others' agents and none (PYTHON_ARGS="--pools solo --rounds N")
+	@rm -rf $(PEERS)/wheels
+	$(PEERS)/bin/maturin build --release --locked --manifest-path python/Cargo.toml --out $(PEERS)/wheels
+	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(PEERS)/wheels/*.whl
+	$(PEERS)/bin/python bench/worker/peers.py --binary $(TARGET)/release/taskplane $(PYTHON_ARGS)
+
+$(PEERS)/.installed: bench/worker/requirements-peers.txt python/requirements-build.txt
+	@scripts/setup demo
+	python3 -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check $(addprefix -r ,$^)
+	@touch $@
+
 .PHONY: fuzz
 fuzz: ## Fuzz everything that reads foreign bytes, FUZZ_SECONDS (60) a target
 	@scripts/fuzz
@@ -83,8 +101,8 @@ generate: dashboard/node_modules ## Write generated files: OpenAPI document, the
 .PHONY: format
 format: ## Format all code
 	cargo fmt --all
-	$(VENV)/bin/ruff format bench demo e2e crates examples
-	$(VENV)/bin/ruff check --fix bench demo e2e crates examples
+	$(VENV)/bin/ruff format bench demo e2e crates examples python
+	$(VENV)/bin/ruff check --fix bench demo e2e crates examples python
 
 .PHONY: screenshots
 screenshots: ## Take the README's pictures of the dashboard from a running demo (LINK=<sign-in link>)
@@ -93,7 +111,7 @@ screenshots: ## Take the README's pictures of the dashboard from a running demo 
 .PHONY: clean
 clean: ## Remove what was built
 	cargo clean
-	rm -rf dashboard/dist dashboard/node_modules .demo $(VENV) $(VENV)-earlier
+	rm -rf dashboard/dist dashboard/node_modules .demo dist $(VENV) $(VENV)-earlier $(VENV)-wheel
 
 dashboard/node_modules: dashboard/package-lock.json
 	cd dashboard && npm ci --no-audit --no-fund

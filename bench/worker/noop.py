@@ -1,4 +1,4 @@
-"""The smallest application that Celery can run: a task that does nothing."""
+"""The smallest application that Celery can run: a task that does nothing, and the agent that `BENCH_AGENT` names, if any."""
 
 import os
 
@@ -11,3 +11,16 @@ app.conf.update(broker_connection_retry_on_startup=True, worker_hijack_root_logg
 @app.task(name="noop")
 def noop():
     pass
+
+
+# Each as its own documentation has it for a worker without a framework.
+match os.environ.get("BENCH_AGENT"):
+    case "taskplane":
+        import taskplane
+
+        taskplane.install()
+    case "z4j":
+        from z4j_bare import install_agent
+        from z4j_celery import CeleryEngineAdapter
+
+        agent = install_agent(engines=[CeleryEngineAdapter(celery_app=app)])

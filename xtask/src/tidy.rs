@@ -37,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "conformance",
         ],
     ),
+    ("python", &["model", "protocol", "agent", "celery-address", "engine-celery", "scheduler-celery-beat"]),
     ("testkit", &[]),
     ("simulation", &["model", "protocol", "store", "brain", "agent"]),
     ("bench", &["model", "protocol", "store", "store-sqlite", "store-postgres", "brain"]),

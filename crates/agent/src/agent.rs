@@ -11,7 +11,7 @@ use taskplane_protocol::version;
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -26,7 +26,7 @@ use crate::engine::Engine;
 use crate::health::HealthBoard;
 use crate::leftovers::Heir;
 use crate::observers::{Observed, Outlets, observe_all};
-use crate::recorder::record;
+use crate::recorder::{Inlets, record};
 use crate::redact::{RedactionConfig, RedactionError, Redactor};
 use crate::scheduler::{ScheduleEntry, Scheduler};
 use crate::schedules::ScheduleBoard;
@@ -37,8 +37,12 @@ const WAITING_OBSERVATIONS: usize = 1024;
 const WAITING_LISTINGS: usize = 4;
 /// Changes of health that wait to be noted.
 const WAITING_HEALTH: usize = 64;
-/// How long each part has when the agent stops: together less than ten seconds.
-const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+/// Hand-overs of encoded events that wait for the buffer; each has some hundred.
+const WAITING_HAND_OVERS: usize = 2;
+/// How long the agent may take to stop, unless it is told otherwise.
+const STOP_WITHIN: Duration = Duration::from_secs(9);
+/// How long it tries to deliver what is left when it stops, at most.
+const LAST_DELIVERY: Duration = Duration::from_secs(2);
 
 /// What an agent must know.
 #[derive(Clone, Debug)]
@@ -64,6 +68,9 @@ pub struct AgentConfig {
     pub buffer: BufferOptions,
     /// Times of reconnecting.
     pub reconnect: ReconnectTimes,
+    /// How long [`Agent::run`] may take to return once it is told to stop. A third of it is for the engines, another for
+    /// bringing what they saw to the disk, and what is then left, at most two seconds, for delivering it to the brain.
+    pub stop_within: Duration,
     /// Framework of the host process.
     pub framework: String,
     /// Its version.
@@ -93,6 +100,7 @@ impl AgentConfig {
             redaction: RedactionConfig::default(),
             buffer: BufferOptions::default(),
             reconnect: ReconnectTimes::default(),
+            stop_within: STOP_WITHIN,
             framework: "sidecar".into(),
             framework_version: None,
             worker_role: None,
@@ -135,6 +143,7 @@ pub struct Agent {
     dialer: Arc<Dialer>,
     token: TokenSource,
     reconnect: ReconnectTimes,
+    stop_within: Duration,
     hello: Hello,
     outdated: Outdated,
     stream_id: Uuid,
@@ -180,6 +189,7 @@ impl Agent {
             dialer,
             token: config.token,
             reconnect: config.reconnect,
+            stop_within: config.stop_within,
             hello,
             outdated,
             stream_id,
@@ -196,12 +206,13 @@ impl Agent {
     }
 
     /// Observes, delivers and executes commands until `stop`. Then everything that was seen is brought to the disk, and as
-    /// much of it to the brain as two seconds allow. Returns within ten seconds.
+    /// much of it to the brain as two seconds allow. Returns within [`AgentConfig::stop_within`], by default nine seconds.
     pub async fn run(self, stop: CancellationToken) {
         let Self {
             dialer,
             token,
             reconnect,
+            stop_within,
             hello,
             outdated,
             stream_id,
@@ -213,6 +224,7 @@ impl Agent {
         let url = dialer.endpoint().to_string();
         tracing::info!(brain = url, %stream_id, agent = hello.agent_name, "agent started");
         let (observations, observed) = mpsc::channel(WAITING_OBSERVATIONS);
+        let (handed_over, taken_over) = mpsc::channel(WAITING_HAND_OVERS);
         let (health, mut healths) = mpsc::channel(WAITING_HEALTH);
         let (restarts, restarted) = watch::channel(0);
 
@@ -239,7 +251,8 @@ impl Agent {
         };
         let recording = {
             let (redactor, spool, runtime) = (Arc::clone(&redactor), spool.clone(), Handle::current());
-            AbortOnDropHandle::new(tokio::task::spawn_blocking(move || record(observed, &redactor, &spool, &runtime)))
+            let inlets = Inlets { observations: observed, handed_over: taken_over };
+            AbortOnDropHandle::new(tokio::task::spawn_blocking(move || record(inlets, &redactor, &spool, &runtime)))
         };
         let (dispatcher, answers) = Dispatcher::new(Arc::clone(&adapters.engines), redactor);
         let dispatcher = dispatcher.with_schedulers(Arc::clone(&adapters.schedulers));
@@ -272,20 +285,36 @@ impl Agent {
         };
         let connection = Connection::new(brain, courier);
         let last_call = CancellationToken::new();
-        let delivering = AbortOnDropHandle::new(tokio::spawn(connection.run(last_call.clone())));
+        let last_delivery = watch::Sender::new(LAST_DELIVERY);
+        let delivering = connection.run(last_call.clone(), last_delivery.subscribe());
+        let delivering = AbortOnDropHandle::new(tokio::spawn(delivering));
 
         // In the order of an event's way: each part ends when the one before it has handed over everything.
-        observe_all(adapters, Outlets { observations, listings, health }, restarted, stop).await;
-        tokio::join!(finish("the buffer", recording), finish("the delivery of what was left behind", inheriting));
+        let outlets = Outlets { observations, handed_over, listings, health };
+        let told = async {
+            stop.cancelled().await;
+            Instant::now()
+        };
+        let observing = observe_all(adapters, outlets, restarted, stop_within / 3, stop.clone());
+        let ((), told_at) = tokio::join!(observing, told);
+        let recorded_by = told_at + stop_within * 2 / 3;
+        let gone_by = told_at + stop_within;
+        tokio::join!(
+            finish("the buffer", recording, recorded_by),
+            finish("the delivery of what was left behind", inheriting, recorded_by)
+        );
+        // A little of the time is for leaving.
+        let time_left = gone_by.saturating_duration_since(Instant::now()).mul_f64(0.8);
+        last_delivery.send_replace(time_left.min(LAST_DELIVERY));
         last_call.cancel();
-        finish("the connection", delivering).await;
+        finish("the connection", delivering, gone_by).await;
         drop((noting, listing));
         tracing::info!("agent stopped");
     }
 }
 
-async fn finish(part: &'static str, mut task: AbortOnDropHandle<()>) {
-    match timeout(STOP_TIMEOUT, &mut task).await {
+async fn finish(part: &'static str, mut task: AbortOnDropHandle<()>, by: Instant) {
+    match timeout_at(by, &mut task).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!(%error, "{part} failed"),
         Err(_) => tracing::warn!("{part} did not finish in time"),

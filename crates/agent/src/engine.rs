@@ -3,9 +3,12 @@
 //! Everything here is as the engine has it, **not redacted**. The only way from here to the disk or the network is
 //! [`crate::redact`], which turns an [`Observation`] into a wire event.
 
+mod handed_over;
 mod preview;
 mod state;
 mod worker_control;
+
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -13,6 +16,7 @@ use taskplane_model::{TaskEventKind, Timestamp, fleet::WorkerSign};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use handed_over::HandedOver;
 pub use preview::{ArgumentSource, RetryPreview};
 pub use state::{FoundIn, FoundState, FoundTask, FoundTasks};
 pub use taskplane_model::KnownBy;
@@ -73,6 +77,8 @@ pub trait Engine: Send + Sync {
 pub struct Observer {
     observations: mpsc::Sender<Observation>,
     health: mpsc::Sender<(&'static str, Health)>,
+    /// For events that are encoded already; `None` where nobody takes them.
+    handed_over: Option<mpsc::Sender<HandedOver>>,
     engine: &'static str,
 }
 
@@ -92,12 +98,26 @@ impl Observer {
         observations: mpsc::Sender<Observation>,
         health: mpsc::Sender<(&'static str, Health)>,
     ) -> Self {
-        Self { observations, health, engine }
+        Self { observations, health, handed_over: None, engine }
+    }
+
+    /// The same, for an engine that also [hands over](Self::hand_over) events.
+    #[must_use]
+    pub fn with_hand_over(self, handed_over: mpsc::Sender<HandedOver>) -> Self {
+        Self { handed_over: Some(handed_over), ..self }
     }
 
     /// Hands over what was seen. Waits while the buffer is behind; the channel is bounded. Silent when the agent stops.
     pub async fn record(&self, observation: Observation) {
         let _ = self.observations.send(observation).await;
+    }
+
+    /// Hands over wire events that are redacted and encoded already, with their times, and how many were lost before they came
+    /// here. Returns when all of it is in the buffer's file; false when it is not, since the agent stops.
+    pub async fn hand_over(&self, events: Vec<(Timestamp, String)>, lost: u64) -> bool {
+        let Some(handed_over) = &self.handed_over else { return false };
+        let (handing, taken) = HandedOver::new(events, lost);
+        handed_over.send(handing).await.is_ok() && taken.await.is_ok()
     }
 
     /// Says how the connection to the broker stands. Call it on every change.
@@ -189,6 +209,12 @@ pub struct TaskObservation {
     pub requeue: Option<bool>,
     /// How it is known, when no event of the engine's own told it.
     pub known_by: Option<KnownBy>,
+    /// Progress: units done.
+    pub done: Option<f64>,
+    /// Progress: units in all.
+    pub total: Option<f64>,
+    /// Progress: what it is doing.
+    pub note: Option<String>,
 }
 
 /// A sign of a worker.
@@ -230,6 +256,19 @@ pub struct RetryRequest {
     pub queue: Option<String>,
     /// Not before.
     pub eta: Option<Timestamp>,
+    /// What the brain knows of the task, for where the engine has forgotten it.
+    pub known: KnownTask,
+}
+
+/// What the brain knows of a task that is to run again.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KnownTask {
+    /// Its type.
+    pub name: Option<String>,
+    /// Queue it went to.
+    pub queue: Option<String>,
+    /// As what it, and other tasks of its workflow, were published again: new ids by old ones.
+    pub copies: HashMap<String, String>,
 }
 
 /// What a retry led to.

@@ -2,16 +2,19 @@
 //!
 //! An event's way: [`engine`] → [`redact`] → [`buffer`] (on disk) → sealed batch → [`connection`]. A command's way:
 //! connection → dispatch → [`engine`] or [`scheduler`] → result. [`agent`] wires them together. The agent knows no engine and no
-//! scheduler by name; they are handed to it.
+//! scheduler by name; they are handed to it. Where several processes of a host observe, [`capture`] brings what they see to
+//! the one that runs the agent.
 
 pub mod agent;
 pub mod buffer;
+pub mod capture;
 mod clock;
 pub mod connection;
 pub mod dispatch;
 pub mod engine;
 mod health;
 mod leftovers;
+mod lock_file;
 mod observers;
 mod recorder;
 pub mod redact;
@@ -19,3 +22,4 @@ pub mod scheduler;
 mod schedules;
 
 pub use agent::{Agent, AgentConfig, AgentError};
+pub use lock_file::forget_inherited_locks;

@@ -10,11 +10,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, Health, Observation, Observer};
+use crate::engine::{Engine, HandedOver, Health, Observation, Observer};
 use crate::scheduler::{ScheduleEntry, ScheduleObserver, Scheduler};
 
-/// How long an engine may take to stop.
-const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause before an observation that ended by itself is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(5);
 
@@ -29,15 +27,18 @@ pub(crate) struct Observed {
 #[derive(Clone)]
 pub(crate) struct Outlets {
     pub(crate) observations: mpsc::Sender<Observation>,
+    pub(crate) handed_over: mpsc::Sender<HandedOver>,
     pub(crate) listings: mpsc::Sender<(&'static str, Vec<ScheduleEntry>)>,
     pub(crate) health: mpsc::Sender<(&'static str, Health)>,
 }
 
 /// Observes through all engines and schedulers until `stop`; whenever `restarts` counts up, all of them stop and start anew.
+/// What has not stopped after `stop_within` is cut off.
 pub(crate) async fn observe_all(
     observed: Observed,
     outlets: Outlets,
     mut restarts: watch::Receiver<u64>,
+    stop_within: Duration,
     stop: CancellationToken,
 ) {
     while !stop.is_cancelled() {
@@ -55,7 +56,7 @@ pub(crate) async fn observe_all(
         }
         round.cancel();
         let all_stopped = async { while observing.join_next().await.is_some() {} };
-        if timeout(STOP_TIMEOUT, all_stopped).await.is_err() {
+        if timeout(stop_within, all_stopped).await.is_err() {
             tracing::warn!("an observation did not stop in time and was cut off");
             observing.shutdown().await;
         }
@@ -63,7 +64,8 @@ pub(crate) async fn observe_all(
 }
 
 async fn watch_engine(engine: Arc<dyn Engine>, outlets: Outlets, stop: CancellationToken) {
-    let observer = Observer::new(engine.name(), outlets.observations, outlets.health.clone());
+    let observer =
+        Observer::new(engine.name(), outlets.observations, outlets.health.clone()).with_hand_over(outlets.handed_over);
     let observe = || engine.observe(observer.clone(), stop.clone());
     watch_over(observe, engine.name(), &outlets.health, &stop).await;
 }

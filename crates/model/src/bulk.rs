@@ -142,6 +142,9 @@ pub struct BulkLane {
     pub engine: String,
     /// Numbers of the agents that have told of them, ascending.
     pub agents: Vec<u64>,
+    /// Host of the workers that ran them, where an agent may have kept the messages that those received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 /// What a running job waits for.

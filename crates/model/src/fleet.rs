@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+use crate::time::SECOND;
+
+/// For so long a count of consumers is believed, in microseconds. Agents tell each queue more often than that.
+const COUNTED_FOR: i64 = 30 * SECOND;
 
 /// What a worker event says about its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -110,15 +114,25 @@ pub struct Queue {
     pub oldest_age_ms: Option<f64>,
     /// When the sample was taken.
     pub sampled_at: Timestamp,
+    /// When the consumers were counted, if not by this sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted_at: Option<Timestamp>,
     /// The store's number of the agent that told.
     pub agent: u64,
 }
 
 impl Queue {
-    /// Takes in another sample of the same queue: the later one counts.
+    /// Takes in another sample of the same queue: the later one counts. Not everyone who samples can count the consumers: another's
+    /// count is believed for a while.
     pub fn merge(&mut self, other: Self) {
-        if other.sampled_at >= self.sampled_at {
-            *self = other;
+        if other.sampled_at < self.sampled_at {
+            return;
+        }
+        let before = std::mem::replace(self, other);
+        let counted_at = before.counted_at.unwrap_or(before.sampled_at);
+        let is_fresh = self.sampled_at.0.saturating_sub(counted_at.0) <= COUNTED_FOR;
+        if self.consumers.is_none() && before.consumers.is_some() && is_fresh {
+            (self.consumers, self.counted_at) = (before.consumers, Some(counted_at));
         }
     }
 }
@@ -141,6 +155,23 @@ mod tests {
         ));
         assert_eq!(w.sign, WorkerSign::Offline);
         assert_eq!(w.facts.pool.as_deref(), Some("prefork"));
+    }
+
+    #[test]
+    fn who_cannot_count_consumers_does_not_hide_them_nor_keep_them_for_ever() {
+        let sample =
+            |seconds, consumers| Queue { consumers, sampled_at: Timestamp(seconds * SECOND), ..Queue::default() };
+        let mut queue = sample(0, Some(3));
+        let mut told = |seconds, consumers| {
+            queue.merge(sample(seconds, consumers));
+            queue.consumers
+        };
+        assert_eq!([told(10, None), told(20, None), told(30, None)], [Some(3); 3]);
+        assert_eq!(
+            [told(31, None), told(32, Some(2)), told(5, Some(9)), told(62, None)],
+            [None, Some(2), Some(2), Some(2)]
+        );
+        assert_eq!(told(63, None), None);
     }
 
     #[test]

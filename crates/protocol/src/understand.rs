@@ -213,6 +213,7 @@ fn queue_sample<'e>(event: &'e Event<'_>, engine: &'e str, ts: Timestamp) -> Res
         unacked: event.unacked,
         consumers: event.consumers,
         oldest_age_ms: event.oldest_age_ms,
+        counted_at: None,
         sampled_at: ts,
         agent: 0,
     })))

@@ -8,7 +8,7 @@ use crate::errors::{from_postgres, with_cause};
 use crate::locks;
 
 /// The schema that this program writes; equals the number of the last migration, here and for SQLite.
-pub(crate) const SCHEMA: i32 = 6;
+pub(crate) const SCHEMA: i32 = 7;
 
 mod embedded {
     refinery::embed_migrations!("migrations");

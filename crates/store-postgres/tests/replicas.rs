@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use samples::{NOW, open};
 use taskplane_model::command::{Command, CommandOutcome, CommandStatus};
-use taskplane_store::replicas::{Bus, BusEvent, ConnectionChanges, NewReplica, PeerKey, ReplicaConnection};
+use taskplane_store::replicas::{Bus, BusEvent, ConnectionChanges, NewReplica, PeerKey, ReplicaConnection, Vantage};
 use taskplane_store::{CommandStore, ReplicaStore, StoreError};
 use taskplane_store_postgres::PostgresStore;
 use taskplane_testkit::PostgresDatabase;
@@ -86,6 +86,7 @@ fn connection(id: u64, agent: &str) -> ReplicaConnection {
         opening: 90 + id,
         engines: vec!["celery".into(), "rq".into()],
         connected_at: NOW,
+        vantage: Vantage { captures: vec!["celery".into()], host: format!("host\0{id}"), role: "worker".into() },
     }
 }
 

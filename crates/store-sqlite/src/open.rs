@@ -16,7 +16,7 @@ const FILE_NAME: &str = "taskplane.db";
 /// Marks the file as ours (`TPLK`).
 pub(crate) const APPLICATION_ID: i64 = 0x5450_4c4b;
 /// The schema that this program writes; equals the number of the last migration.
-pub(crate) const SCHEMA: i64 = 6;
+pub(crate) const SCHEMA: i64 = 7;
 /// Before 3.51.3 a checkpoint that raced with a writer could lose a transaction.
 const MIN_SQLITE: i32 = 3_051_003;
 /// Page size in bytes. Measured: 8 KiB takes a sixth less CPU than 4 KiB, and 16 KiB no less than 8.

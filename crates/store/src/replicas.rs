@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use taskplane_model::Timestamp;
+use taskplane_model::agent::AgentProfile;
 use taskplane_model::command::{Command, CommandOutcome};
 
 use crate::Result;
@@ -57,6 +58,34 @@ pub struct Replica {
     pub reads: Vec<u64>,
 }
 
+/// Longest text of a vantage, in bytes.
+const MAX_PLACE: usize = 255;
+
+/// Where an agent stands, as one of its connections said: that decides which commands go to it. Several processes may connect by one
+/// name, and stand in different places.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vantage {
+    /// Engines of which it keeps the messages as the workers of its own process or host received them.
+    pub captures: Vec<String>,
+    /// The host that it runs on; empty when it did not say.
+    pub host: String,
+    /// What its process does, such as `worker`; empty when it did not say.
+    pub role: String,
+}
+
+impl Vantage {
+    /// What an agent says of itself.
+    pub fn of(profile: &AgentProfile) -> Self {
+        let is_captured = |engine: &&String| profile.capabilities[engine.as_str()]["originals"] == "captured";
+        let own = |text: Option<&str>| text.filter(|text| text.len() <= MAX_PLACE).unwrap_or_default().to_owned();
+        Self {
+            captures: profile.engines.iter().filter(is_captured).cloned().collect(),
+            host: own(profile.metadata["hostname"].as_str()),
+            role: own(profile.worker_role.as_deref()),
+        }
+    }
+}
+
 /// A connection of an agent, as other brains need to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaConnection {
@@ -76,6 +105,8 @@ pub struct ReplicaConnection {
     pub engines: Vec<String>,
     /// Since when it is there.
     pub connected_at: Timestamp,
+    /// Where it stands.
+    pub vantage: Vantage,
 }
 
 /// What a brain has to say of its connections.

@@ -42,13 +42,13 @@ mod damage;
 mod delivery;
 mod disk;
 mod leftovers;
-mod record;
+pub(crate) mod record;
 mod recovery;
 mod room;
 mod segment;
 mod split;
 mod spool;
-mod stream;
+pub(crate) mod stream;
 mod trouble;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -363,6 +363,17 @@ impl Buffer {
         *staged = Pending::default();
         self.staged = bytes;
         self.staged.clear();
+    }
+
+    /// Counts events that were dropped before they came here, and writes the count down.
+    pub fn count_lost(&mut self, events: u64) {
+        if events == 0 {
+            return;
+        }
+        self.dropped = self.dropped.saturating_add(events);
+        if let Err(error) = self.write_without_dropping(&[]) {
+            self.troubles.cannot_write(&error);
+        }
     }
 
     /// Makes a batch of what is pending and brings it to the disk. `None` when nothing is pending, or when the disk takes

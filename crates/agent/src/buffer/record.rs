@@ -6,7 +6,7 @@
 use taskplane_model::Timestamp;
 
 /// Bytes before the body.
-pub(super) const HEADER_BYTES: usize = 12;
+pub(crate) const HEADER_BYTES: usize = 12;
 /// Longest event that is taken, in bytes.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
 /// Longest body. A length above it is damage.
@@ -100,7 +100,8 @@ pub(super) fn event_record_bytes(event: &[u8]) -> usize {
     HEADER_BYTES + 8 + event.len()
 }
 
-fn put(out: &mut Vec<u8>, kind: u8, body: &[&[u8]]) {
+/// Appends a record of any kind to `out`. The body has at most [`MAX_EVENT_BYTES`] and 64 bytes.
+pub(crate) fn put(out: &mut Vec<u8>, kind: u8, body: &[&[u8]]) {
     // Lengths are bounded by MAX_BODY_BYTES and fit.
     let len = body.iter().map(|part| part.len()).sum::<usize>() as u32;
     let mut crc = crc32fast::Hasher::new();
@@ -120,18 +121,46 @@ pub(super) fn is_header(bytes: &[u8]) -> bool {
 
 /// Reads what stands at the beginning of `bytes`.
 pub(super) fn decode(bytes: &[u8]) -> Decoded<'_> {
+    let is_event = |kind| kind == EVENT || kind == COPY;
+    match frame(bytes) {
+        Frame::Whole { kind, body, bytes } => match record(kind, body) {
+            Some(record) => Decoded::Whole(record, bytes),
+            None => Decoded::Spoilt { is_event: is_event(kind), bytes },
+        },
+        Frame::Partial(bytes) => Decoded::Partial(bytes),
+        Frame::Spoilt { kind, bytes } => Decoded::Spoilt { is_event: is_event(kind), bytes },
+        Frame::Nothing => Decoded::Nothing,
+    }
+}
+
+/// What stands at some place, whatever the kinds mean there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Frame<'a> {
+    /// A record with a sound body, so many bytes long in all.
+    Whole { kind: u8, body: &'a [u8], bytes: usize },
+    /// The beginning of a record; it needs so many bytes in all.
+    Partial(usize),
+    /// A record so many bytes long, whose body is damaged.
+    Spoilt { kind: u8, bytes: usize },
+    /// Not a record.
+    Nothing,
+}
+
+/// Reads the record at the beginning of `bytes`, of any kind.
+pub(crate) fn frame(bytes: &[u8]) -> Frame<'_> {
     let (Some(tag), Some(crc), Some(header_crc)) = (u32_at(bytes, 0), u32_at(bytes, 4), u32_at(bytes, 8)) else {
-        return Decoded::Partial(HEADER_BYTES);
+        return Frame::Partial(HEADER_BYTES);
     };
     let (kind, len) = ((tag >> 24) as u8, (tag & 0xff_ffff) as usize);
     if len > MAX_BODY_BYTES || crc32fast::hash(&bytes[..8]) != header_crc {
-        return Decoded::Nothing;
+        return Frame::Nothing;
     }
     let end = HEADER_BYTES + len;
-    let Some(body) = bytes.get(HEADER_BYTES..end) else { return Decoded::Partial(end) };
-    match record(kind, body).filter(|_| crc32fast::hash(body) == crc) {
-        Some(record) => Decoded::Whole(record, end),
-        None => Decoded::Spoilt { is_event: kind == EVENT || kind == COPY, bytes: end },
+    let Some(body) = bytes.get(HEADER_BYTES..end) else { return Frame::Partial(end) };
+    if crc32fast::hash(body) == crc {
+        Frame::Whole { kind, body, bytes: end }
+    } else {
+        Frame::Spoilt { kind, bytes: end }
     }
 }
 

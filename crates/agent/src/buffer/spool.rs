@@ -51,6 +51,11 @@ impl Spool {
         })
     }
 
+    /// Counts events that were dropped before they came here, see [`Buffer::count_lost`]. Blocks on the disk.
+    pub fn count_lost_blocking(&self, events: u64) {
+        self.with(|buffer| buffer.count_lost(events));
+    }
+
     /// Seals what is pending, and tells whether some still waits. Blocks on the disk.
     pub fn seal_blocking(&self) -> bool {
         self.with(|buffer| {

@@ -4,13 +4,14 @@
 //! The name is in the file `owner`. A stream without a readable one is anybody's: who delivers it may be the wrong agent, but
 //! it is delivered.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
 use super::{BufferError, segment};
+use crate::lock_file::{LockError, LockFile};
 
 /// Attempts to begin a stream. Another process may take a folder for an abandoned one before it is locked.
 const ATTEMPTS: usize = 3;
@@ -21,7 +22,7 @@ pub(super) struct Stream {
     pub(super) id: Uuid,
     pub(super) dir: PathBuf,
     /// Held locked. The kernel releases it when the process ends, however it ends.
-    _lock: File,
+    _lock: LockFile,
 }
 
 /// What came of reaching for a stream.
@@ -79,21 +80,11 @@ impl Stream {
     /// `None` when another process has it, or removed it a moment ago.
     fn lock(dir: PathBuf, id: Uuid) -> Result<Option<Self>, BufferError> {
         let path = dir.join("lock");
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.mode(0o600);
-        }
-        let lock = match options.open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(|source| BufferError::unwritable(&path, source))?,
-        };
-        match lock.try_lock() {
-            Ok(()) => Ok(is_same_file(&lock, &path).then_some(Self { id, dir, _lock: lock })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(BufferError::CannotLock { path, source }),
+        match LockFile::acquire(&path) {
+            Ok(lock) => Ok(lock.map(|lock| Self { id, dir, _lock: lock })),
+            Err(LockError::Unwritable(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(LockError::Unwritable(source)) => Err(BufferError::unwritable(&path, source)),
+            Err(LockError::CannotLock(source)) => Err(BufferError::CannotLock { path, source }),
         }
     }
 
@@ -136,7 +127,7 @@ pub(super) fn existing(streams: &Path) -> Result<Vec<Uuid>, BufferError> {
 }
 
 /// The file is there before the first segment is, so that a stream with a log has one.
-fn write_owner(dir: &Path, owner: &str) -> io::Result<()> {
+pub(crate) fn write_owner(dir: &Path, owner: &str) -> io::Result<()> {
     if owner.is_empty() {
         return Ok(());
     }
@@ -146,28 +137,14 @@ fn write_owner(dir: &Path, owner: &str) -> io::Result<()> {
 }
 
 /// `None` when there is no name that can be relied on.
-fn read_owner(dir: &Path) -> Option<String> {
+pub(crate) fn read_owner(dir: &Path) -> Option<String> {
     let text = fs::read_to_string(dir.join("owner")).ok()?;
     let (crc, name) = text.strip_suffix('\n')?.split_once(' ')?;
     (u32::from_str_radix(crc, 16).ok()? == crc32fast::hash(name.as_bytes())).then(|| name.to_owned())
 }
 
-/// False when the file that was locked is not the one at `path` any more: who had it has removed the stream.
-fn is_same_file(file: &File, path: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        file.metadata().ok().map(place) == fs::metadata(path).ok().map(place)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = file;
-        path.exists()
-    }
-}
-
-fn create_dirs(path: &Path) -> io::Result<()> {
+/// Creates folders that only their owner may look into.
+pub(crate) fn create_dirs(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

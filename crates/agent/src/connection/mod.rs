@@ -44,9 +44,6 @@ use transport::{ConnectError, Refusal};
 pub(crate) use ways::Ways;
 use ways::{Search, Way};
 
-/// How long the agent tries to deliver what is left when it stops.
-const DRAIN: Duration = Duration::from_secs(2);
-
 /// What all connections of an agent have in common.
 pub(crate) struct Brain {
     pub(crate) url: String,
@@ -100,11 +97,12 @@ impl Connection {
         Self { brain, backoff, courier, said: None, search: None }
     }
 
-    /// Delivers until `stop`, and then for at most two seconds what is left.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    /// Delivers until `stop`, and then what is left, for at most as long as `last_delivery` says by then.
+    pub(crate) async fn run(mut self, stop: CancellationToken, last_delivery: watch::Receiver<Duration>) {
         let limit = async {
             stop.cancelled().await;
-            sleep(DRAIN).await;
+            let last_delivery = *last_delivery.borrow();
+            sleep(last_delivery).await;
         };
         let never = CancellationToken::new();
         let orders = Orders { drain: &stop, leave: &never, give_up: &stop };

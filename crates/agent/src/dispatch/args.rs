@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use taskplane_model::Timestamp;
 use taskplane_protocol::limits::{MAX_BULK_TASKS, MAX_NAME_BYTES, MAX_TASK_ID_BYTES};
 
-use crate::engine::{CancelRequest, CommandError, RetryRequest};
+use crate::engine::{CancelRequest, CommandError, KnownTask, RetryRequest};
 
 /// The arguments of one command.
 pub(super) struct Args<'a> {
@@ -36,13 +36,29 @@ impl<'a> Args<'a> {
     /// A retry of each task that is named, each once.
     pub(super) fn retries(&self) -> Result<Vec<RetryRequest>, CommandError> {
         let alike = self.retry_of(String::new())?;
-        let retry = |task_id| RetryRequest { task_id, ..alike.clone() };
+        let retry = |task_id: String| RetryRequest { known: self.known(&task_id), task_id, ..alike.clone() };
         Ok(self.distinct_task_ids()?.into_iter().map(retry).collect())
     }
 
+    /// What the brain knows of a task. It only helps: what is no such thing is passed over.
+    pub(super) fn known(&self, task_id: &str) -> KnownTask {
+        let Some(known) = self.given("known").and_then(|known| known.get(task_id)) else { return KnownTask::default() };
+        let text = |value: &Value, max: usize| {
+            value.as_str().filter(|text| !text.is_empty() && text.len() <= max).map(str::to_owned)
+        };
+        let copies = known.get("retried").and_then(Value::as_object).into_iter().flatten().take(MAX_BULK_TASKS);
+        let copies = copies.filter_map(|(old, new)| Some((old.clone(), text(new, MAX_TASK_ID_BYTES)?)));
+        KnownTask {
+            name: known.get("name").and_then(|name| text(name, MAX_NAME_BYTES)),
+            queue: known.get("queue").and_then(|queue| text(queue, MAX_NAME_BYTES)),
+            copies: copies.collect(),
+        }
+    }
+
     fn retry_of(&self, task_id: String) -> Result<RetryRequest, CommandError> {
+        let known = self.known(&task_id);
         let overrides = match self.given("override") {
-            None => return Ok(RetryRequest { task_id, ..RetryRequest::default() }),
+            None => return Ok(RetryRequest { task_id, known, ..RetryRequest::default() }),
             Some(Value::Object(fields)) => Self { cmd: self.cmd, fields },
             Some(_) => return Err(self.invalid("override", "an object")),
         };
@@ -65,7 +81,7 @@ impl<'a> Args<'a> {
             ),
         };
         let queue = overrides.text("queue", MAX_NAME_BYTES)?.map(str::to_owned);
-        Ok(RetryRequest { task_id, args, kwargs, queue, eta })
+        Ok(RetryRequest { task_id, args, kwargs, queue, eta, known })
     }
 
     pub(super) fn cancel(&self) -> Result<CancelRequest, CommandError> {
@@ -149,6 +165,21 @@ mod tests {
             Args::new("retry_task", &plain).and_then(|args| args.retry()),
             Ok(RetryRequest { task_id: "t".into(), ..RetryRequest::default() })
         );
+    }
+
+    #[test]
+    fn what_the_brain_knows_comes_along_and_nonsense_in_it_is_passed_over() {
+        let args = json!({"task_ids": ["a", "b", "c"], "known": {
+            "a": {"name": "shop.charge", "queue": "pay", "retried": {"m": "n", "x": 7}},
+            "b": {"name": "", "queue": 5, "retried": []}, "other": {"name": "n"}}});
+        let requests = Args::new("preview_retry", &args).and_then(|args| args.retries()).expect("valid");
+        let known: Vec<&KnownTask> = requests.iter().map(|request| &request.known).collect();
+        let copies = [("m".to_owned(), "n".to_owned())].into();
+        let told = KnownTask { name: Some("shop.charge".into()), queue: Some("pay".into()), copies };
+        assert_eq!(known, [&told, &KnownTask::default(), &KnownTask::default()]);
+        let one = json!({"task_id": "a", "known": args["known"], "override": {"queue": "q"}});
+        let request = Args::new("retry_task", &one).and_then(|args| args.retry()).expect("valid");
+        assert_eq!((request.known, request.queue.as_deref()), (told, Some("q")));
     }
 
     #[test]

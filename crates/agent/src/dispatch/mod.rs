@@ -208,7 +208,7 @@ impl Dispatcher {
             commands::PREVIEW_RETRY => self.preview_retry(engine, &args).await,
             commands::QUERY_STATE => self.query_state(engine, &args).await,
             commands::WORKER_CONTROL => self.worker_control(engine, &args).await,
-            _ => Ok((self.bulk_retry(engine, args.task_ids()?).await, None)),
+            _ => Ok((self.bulk_retry(engine, &args, args.task_ids()?).await, None)),
         }
     }
 
@@ -224,7 +224,7 @@ impl Dispatcher {
     }
 
     /// One after the other. A task that cannot be retried does not stop the rest.
-    async fn bulk_retry(&self, engine: &dyn Engine, task_ids: Vec<String>) -> Value {
+    async fn bulk_retry(&self, engine: &dyn Engine, args: &Args<'_>, task_ids: Vec<String>) -> Value {
         let until = Instant::now() + BULK_TIMEOUT;
         let (mut retried, mut failed, mut codes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for task_id in task_ids {
@@ -237,7 +237,8 @@ impl Dispatcher {
                 failed.insert(task_id, "not tried: the command took too long".to_owned());
                 continue;
             }
-            let request = crate::engine::RetryRequest { task_id: task_id.clone(), ..Default::default() };
+            let known = args.known(&task_id);
+            let request = crate::engine::RetryRequest { task_id: task_id.clone(), known, ..Default::default() };
             match in_time(engine.retry_task(&request)).await {
                 Ok(task) => drop(retried.insert(task_id, task.new_task_id)),
                 Err(error) => {

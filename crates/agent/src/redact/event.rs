@@ -1,7 +1,7 @@
 //! From an observation to the wire event.
 
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use taskplane_model::fleet::WorkerSign;
 use taskplane_protocol::frame::{Event, event_types};
 use taskplane_protocol::text::Str;
@@ -45,7 +45,11 @@ impl Redactor {
     fn encode_in(&self, observation: &Observation, room: Room) -> String {
         match &observation.subject {
             Subject::Task(task) => self.task(observation, task, room),
-            Subject::Worker(worker) => text_of(&worker_event(observation, worker)),
+            Subject::Worker(worker) => {
+                let software =
+                    worker.facts.software.as_deref().map(|name| raw(json!(cut_end(name, MAX_NAME_BYTES)).to_string()));
+                text_of(&Event { software: software.as_deref(), ..worker_event(observation, worker) })
+            }
             Subject::Queue(queue) => text_of(&queue_event(observation, queue)),
         }
     }
@@ -83,6 +87,9 @@ impl Redactor {
             expired: task.expired,
             requeue: task.requeue,
             known_by: task.known_by.map(|known_by| known_by.wire_name().into()),
+            done: task.done.filter(|units| units.is_finite()),
+            total: task.total.filter(|units| units.is_finite()),
+            note: text(&task.note, MAX_NAME_BYTES),
             ..event(task.kind.wire_name(), observation)
         })
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "what is expected here is what the test is about")]
 
 mod brain;
+mod capture;
 mod closing;
 mod commands;
 mod delivery;

@@ -14,7 +14,7 @@ use taskplane_store::bulk::NewBulkItem;
 
 use super::answers::why_not;
 use crate::brain::Brain;
-use crate::commands::CommandRequest;
+use crate::commands::{CommandRequest, for_lane};
 use crate::gateway::Target;
 
 /// Most tasks that agents are asked about.
@@ -46,7 +46,7 @@ pub(super) fn target(brain: &Brain, project: u64, lane: &BulkLane) -> Option<Tar
     let knows = |target: &Target| {
         target.engines.contains(&lane.engine) && (lane.agents.is_empty() || lane.agents.contains(&target.agent))
     };
-    brain.replicas.targets(&brain.connections, project, knows).into_iter().next()
+    for_lane(brain.replicas.targets(&brain.connections, project, knows), lane)
 }
 
 /// Asks the agents about tasks: about all of them, or an even sample.

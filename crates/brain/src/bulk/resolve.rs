@@ -7,8 +7,11 @@ use taskplane_model::bulk::{BulkJob, BulkLane, MAX_BULK_ITEMS};
 use taskplane_model::filter::TaskFilter;
 use taskplane_model::{TaskState, Timestamp};
 use taskplane_store::bulk::{NewBulkItem, codes};
+use taskplane_store::replicas::Vantage;
 use taskplane_store::tasks::{StoredTask, TaskQuery};
 use taskplane_store::{Store, StoreError};
+
+use crate::commands::Hosts;
 
 /// Tasks read at once.
 const PAGE: usize = 1_000;
@@ -64,7 +67,7 @@ pub(crate) async fn resolve(store: &dyn Store, wanted: Wanted) -> Result<Resolve
     let taken = BulkJob { include: names, ..BulkJob::new(String::new(), 0, String::new(), Default::default(), now) };
     let asked = if filter.states.is_empty() { TaskState::ALL.to_vec() } else { filter.states.clone() };
     let (states, others): (Vec<_>, Vec<_>) = asked.into_iter().partition(|state| taken.takes(*state));
-    let mut resolver = Resolver::default();
+    let mut resolver = Resolver { capturing: Capturing::read(store, project).await?, ..Resolver::default() };
     if !others.is_empty() {
         let filter = TaskFilter { states: others, ..filter.clone() };
         let counts = store.count_tasks(TaskQuery { project, filter, ..TaskQuery::default() }).await?;
@@ -99,6 +102,37 @@ struct Resolver {
     resolved: Resolved,
     lanes: HashMap<BulkLane, u32>,
     looked_at: u64,
+    capturing: Capturing,
+}
+
+/// Agents that keep the messages which the workers of their hosts received.
+#[derive(Default)]
+struct Capturing {
+    /// By agent: the engines.
+    agents: HashMap<u64, Vec<String>>,
+    hosts: Hosts,
+}
+
+impl Capturing {
+    async fn read(store: &dyn Store, project: u64) -> Result<Self, StoreError> {
+        let agents = store.agents(project).await?.into_iter();
+        let agents: HashMap<_, _> = agents.map(|agent| (agent.id, Vantage::of(&agent.profile).captures)).collect();
+        if agents.values().all(Vec::is_empty) {
+            return Ok(Self::default());
+        }
+        let workers = store.workers(project).await?.into_iter().map(|(worker, _)| worker);
+        Ok(Self { agents, hosts: Hosts::of(workers) })
+    }
+
+    fn captures(&self, agent: u64, engine: &str) -> bool {
+        self.agents.get(&agent).is_some_and(|engines| engines.iter().any(|captured| captured == engine))
+    }
+
+    /// The host where the original message of a task may be.
+    fn host(&self, task: &StoredTask) -> Option<String> {
+        let is_captured = task.record.agents.iter().any(|agent| self.captures(*agent, &task.engine));
+        is_captured.then(|| self.hosts.of_task(&task.engine, &task.record)).flatten()
+    }
 }
 
 impl Resolver {
@@ -136,14 +170,17 @@ impl Resolver {
 
     fn lane(&mut self, task: &StoredTask) -> Option<u32> {
         let agents = &task.record.agents;
-        let wide = BulkLane { engine: task.engine.clone(), agents: sorted(agents.clone()) };
+        let host = self.capturing.host(task);
+        let wide = BulkLane { engine: task.engine.clone(), agents: sorted(agents.clone()), host };
         if let Some(lane) = self.lanes.get(&wide) {
             return Some(*lane);
         }
         let lane = if self.lanes.len() < MAX_WIDE_LANES {
             wide
         } else {
-            BulkLane { agents: agents.last().copied().into_iter().collect(), ..wide }
+            let keeps = |agent: &&u64| self.capturing.captures(**agent, &task.engine);
+            let only = agents.iter().rev().find(keeps).or(agents.last());
+            BulkLane { agents: only.copied().into_iter().collect(), ..wide }
         };
         if let Some(lane) = self.lanes.get(&lane) {
             return Some(*lane);

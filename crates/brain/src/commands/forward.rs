@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use taskplane_model::command::{Command, CommandOutcome};
+use taskplane_store::replicas::Vantage;
 
 use super::router::{CommandRequest, CommandRouter, OpenCommand, SubmitError, Way};
 use crate::clock;
@@ -89,6 +90,7 @@ impl CommandRouter {
             agent: 0,
             agent_name: agent,
             engines: Vec::new(),
+            vantage: Vantage::default(),
         });
         let created_by = command.created_by.clone();
         let request = CommandRequest { project, cmd, args, agent: None, idempotency_key: None, created_by };

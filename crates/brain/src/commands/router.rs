@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::endings::{Ending, WaitingEndings};
 use super::schedules::ScheduleChange;
-use super::target;
+use super::{known, target};
 use crate::api::types;
 use crate::clock;
 use crate::gateway::{Connections, Delivery, Target};
@@ -166,6 +166,8 @@ impl CommandRouter {
             return if is_same { Ok(command) } else { Err(SubmitError::KeyInUse) };
         }
         self.tell(request.project, &command);
+        let args = known::with_known(&*self.store, &request).await;
+        let request = CommandRequest { args, ..request };
         match target {
             Some(target) => match target.replica {
                 None => self.send(request, command, target).await,

@@ -12,6 +12,7 @@ use taskplane_protocol::session::{GatewayInput, GatewayOutput, GatewaySession};
 use taskplane_store::StoreError;
 use taskplane_store::access::{SecretHash, TokenGrant};
 use taskplane_store::ingest::{OpenedStream, StreamToOpen};
+use taskplane_store::replicas::Vantage;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{Instant, sleep_until};
 
@@ -270,6 +271,7 @@ impl<W: Wire> Connection<W> {
             instance_id: hello.instance_id.clone(),
             profile: hello.profile(),
         };
+        let vantage = Vantage::of(&stream.profile);
         let opened = match register(&self.brain, stream).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -285,6 +287,7 @@ impl<W: Wire> Connection<W> {
             opening: opened.opening,
             token_id: grant.token_id.clone(),
             engines: hello.engines.clone(),
+            vantage,
         };
         let only_engine: Option<Arc<str>> = match &hello.engines[..] {
             [engine] => Some(engine.as_str().into()),

@@ -7,7 +7,7 @@ use taskplane_model::Timestamp;
 use taskplane_protocol::close::CloseCode;
 use taskplane_protocol::frame::{Command, Heartbeat};
 use taskplane_store::fleet::Heard;
-use taskplane_store::replicas::{ConnectionChanges, ReplicaConnection};
+use taskplane_store::replicas::{ConnectionChanges, ReplicaConnection, Vantage};
 use tokio::sync::Notify;
 
 use super::mailbox::{Delivery, Outbox};
@@ -54,6 +54,8 @@ pub(crate) struct Newcomer {
     pub(crate) token_id: String,
     /// Its engines.
     pub(crate) engines: Vec<String>,
+    /// Where it stands.
+    pub(crate) vantage: Vantage,
 }
 
 /// How an agent is connected.
@@ -82,20 +84,23 @@ pub struct Target {
     pub agent_name: String,
     /// Its engines.
     pub engines: Vec<String>,
+    /// Where it stands.
+    pub vantage: Vantage,
 }
 
 impl Target {
     /// A connection, of this brain unless `replica` says which other one has it.
     pub(crate) fn of(connection: ReplicaConnection, replica: Option<u32>) -> Self {
-        let ReplicaConnection { id, opening, agent, agent_name, engines, .. } = connection;
-        Self { replica, connection: id, opening, agent, agent_name, engines }
+        let ReplicaConnection { id, opening, agent, agent_name, engines, vantage, .. } = connection;
+        Self { replica, connection: id, opening, agent, agent_name, engines, vantage }
     }
 }
 
 impl Entry {
     fn told(&self, id: u64) -> ReplicaConnection {
-        let Newcomer { project, agent, agent_name, stream, opening, engines, .. } = self.newcomer.clone();
-        ReplicaConnection { id, project, agent, agent_name, stream, opening, engines, connected_at: self.connected_at }
+        let Newcomer { project, agent, agent_name, stream, opening, engines, vantage, .. } = self.newcomer.clone();
+        let connected_at = self.connected_at;
+        ReplicaConnection { id, project, agent, agent_name, stream, opening, engines, connected_at, vantage }
     }
 
     fn supersede(&self) {
@@ -259,6 +264,7 @@ mod tests {
             opening: 0,
             token_id: format!("token-{agent}"),
             engines: vec!["celery".into()],
+            vantage: Vantage::default(),
         }
     }
 

@@ -159,6 +159,7 @@ mod tests {
             opening,
             engines: Vec::new(),
             connected_at: Timestamp(0),
+            vantage: taskplane_store::replicas::Vantage::default(),
         }
     }
 

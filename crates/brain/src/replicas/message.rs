@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taskplane_model::Timestamp;
-use taskplane_store::replicas::{ConnectionChanges, ReplicaConnection};
+use taskplane_store::replicas::{ConnectionChanges, ReplicaConnection, Vantage};
 
 use crate::live::Change;
 
@@ -81,14 +81,33 @@ struct ConnectionTold {
     engines: Vec<String>,
     /// Microseconds since the Unix epoch.
     connected_at: i64,
+    #[serde(default)]
+    captures: Vec<String>,
+    #[serde(default)]
+    host: String,
+    #[serde(default)]
+    role: String,
 }
 
 impl ConnectionsTold {
     pub(crate) fn new(before: u64, after: u64, changes: ConnectionChanges) -> Self {
         let told = |connection: ReplicaConnection| {
-            let ReplicaConnection { id, project, agent, agent_name, stream, opening, engines, connected_at } =
+            let ReplicaConnection { id, project, agent, agent_name, stream, opening, engines, connected_at, vantage } =
                 connection;
-            ConnectionTold { id, project, agent, agent_name, stream, opening, engines, connected_at: connected_at.0 }
+            let (Vantage { captures, host, role }, connected_at) = (vantage, connected_at.0);
+            ConnectionTold {
+                id,
+                project,
+                agent,
+                agent_name,
+                stream,
+                opening,
+                engines,
+                connected_at,
+                captures,
+                host,
+                role,
+            }
         };
         Self { before, after, opened: changes.opened.into_iter().map(told).collect(), closed: changes.closed }
     }
@@ -96,9 +115,21 @@ impl ConnectionsTold {
     /// What it says.
     pub(crate) fn into_changes(self) -> ConnectionChanges {
         let connection = |told: ConnectionTold| {
-            let ConnectionTold { id, project, agent, agent_name, stream, opening, engines, connected_at } = told;
-            let connected_at = Timestamp(connected_at);
-            ReplicaConnection { id, project, agent, agent_name, stream, opening, engines, connected_at }
+            let ConnectionTold {
+                id,
+                project,
+                agent,
+                agent_name,
+                stream,
+                opening,
+                engines,
+                connected_at,
+                captures,
+                host,
+                role,
+            } = told;
+            let (vantage, connected_at) = (Vantage { captures, host, role }, Timestamp(connected_at));
+            ReplicaConnection { id, project, agent, agent_name, stream, opening, engines, connected_at, vantage }
         };
         ConnectionChanges { all: false, opened: self.opened.into_iter().map(connection).collect(), closed: self.closed }
     }
@@ -119,6 +150,7 @@ mod tests {
             opening: 5,
             engines: vec!["celery".into()],
             connected_at: Timestamp(6),
+            vantage: Vantage { captures: vec!["celery".into()], host: "h".into(), role: "worker".into() },
         };
         let changes = ConnectionChanges { all: false, opened: vec![connection], closed: vec![7] };
         let text = serde_json::to_string(&Message::Connections(ConnectionsTold::new(8, 9, changes.clone())));

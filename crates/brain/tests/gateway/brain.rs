@@ -194,6 +194,11 @@ impl TestBrain {
         json_of(self.request(Method::POST, "commands").json(body).send().await.expect("an answer"), 202).await
     }
 
+    /// The row of a command as it stands, once it is neither being sent nor kept waiting.
+    pub(crate) async fn ended_or_sent(&self, command: &Value) -> Value {
+        self.get(&format!("commands/{}", command["id"].as_str().expect("an id"))).await
+    }
+
     /// The row of a command when it has ended.
     pub(crate) async fn ended(&self, command: &Value) -> Value {
         let row = self.get(&format!("commands/{}?wait=25", command["id"].as_str().expect("an id"))).await;

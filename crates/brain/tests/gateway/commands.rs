@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::agent::{Agent, plain, rich};
 use crate::brain::TestBrain;
-use crate::events::{event, life};
+use crate::events::{event, event_with, life};
 
 pub(crate) fn retry(task_id: &str) -> Value {
     json!({ "cmd": "retry_task", "args": { "engine": "celery", "task_id": task_id } })
@@ -30,6 +30,42 @@ async fn a_command_reaches_the_agent_and_its_answer_ends_the_row() {
     assert_eq!(brain.task("old").await["retried_as"], "new");
     agent.tell(2, life("new")).await;
     assert_eq!(brain.task("new").await["retry_of"], "old");
+}
+
+#[tokio::test]
+async fn an_agent_is_told_what_is_known_of_the_tasks_that_it_is_to_retry() {
+    let brain = TestBrain::start().await;
+    let mut agent = Agent::open(&brain, &plain("web"), 0).await;
+    let named = json!({ "name": "shop.charge", "queue": "pay" });
+    let started = event("task_started", "old");
+    let old = event_with("task_failed", "old", named.clone());
+    agent.tell(1, json!([started, old, event("task_failed", "nameless")])).await;
+    let row = brain.command(&retry("old")).await;
+    let frame = agent.command().await;
+    assert_eq!(frame["args"]["known"], json!({ "old": named }));
+    agent.answer(&row["id"], json!({ "ok": true, "result": { "new_task_id": "new" } })).await;
+    let row = brain.ended(&row).await;
+    assert_eq!(row["args"], json!({ "engine": "celery", "task_id": "old" }), "kept as it was given");
+    let args = json!({ "engine": "celery", "task_ids": ["old", "nameless", "unknown"] });
+    brain.command(&json!({ "cmd": "preview_retry", "args": args })).await;
+    assert_eq!(agent.command().await["args"]["known"], json!({ "old": named }));
+}
+
+#[tokio::test]
+async fn for_the_body_of_a_chord_the_agent_is_told_what_its_members_were_retried_as() {
+    let brain = TestBrain::start().await;
+    let mut agent = Agent::open(&brain, &plain("web"), 0).await;
+    let member = json!({ "chord_id": "body", "group_id": "g" });
+    agent.tell(1, json!([event_with("task_failed", "m", member), event("task_failed", "body")])).await;
+    for (old, new) in [("m", "m2"), ("m2", "m3")] {
+        let row = brain.command(&retry(old)).await;
+        agent.command().await;
+        agent.answer(&row["id"], json!({ "ok": true, "result": { "new_task_id": new } })).await;
+        brain.ended(&row).await;
+        agent.tell(2 + u64::from(new == "m3"), json!([event("task_failed", new)])).await;
+    }
+    brain.command(&retry("body")).await;
+    assert_eq!(agent.command().await["args"]["known"], json!({ "body": { "retried": { "m": "m2", "m2": "m3" } } }));
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod flood;
 mod found_problems;
 mod handshake;
 mod heartbeats;
+mod in_process;
 mod limits;
 mod longpoll;
 mod lost_tasks;

@@ -46,6 +46,32 @@ async fn of_an_agents_connections_to_several_brains_the_newest_gets_the_command(
 }
 
 #[tokio::test]
+async fn of_an_agents_connections_the_one_that_has_the_original_gets_the_retry_at_whichever_brain_it_is() {
+    let database = PostgresDatabase::create().expect("a database");
+    let (a, b) = TestBrain::two(&database).await;
+    let inside = |role: &str| {
+        let mut hello = rich("shop", role);
+        hello["worker_role"] = json!(role);
+        hello["capabilities"] = json!({ "celery": { "originals": "captured" } });
+        hello["metadata"] = json!({ "hostname": "h" });
+        hello
+    };
+    let mut worker = Agent::open(&a, &inside("worker"), 0).await;
+    let _web = Agent::open(&b, &inside("web"), 0).await;
+    let mut failed = event("task_failed", "old");
+    failed["worker"] = json!("celery@h");
+    worker.tell(1, json!([failed])).await;
+    for brain in [&a, &b] {
+        brain.sees("shop", 2).await;
+        let row = brain.command(&retry("old")).await;
+        let frame = worker.command().await;
+        assert_eq!(frame["cmd_id"], row["id"]);
+        worker.answer(&frame["cmd_id"], json!({ "ok": false, "error": "busy" })).await;
+        brain.ended(&row).await;
+    }
+}
+
+#[tokio::test]
 async fn an_agent_that_leaves_before_its_command_comes_ends_it() {
     let database = PostgresDatabase::create().expect("a database");
     let (a, b) = TestBrain::two(&database).await;

@@ -18,11 +18,20 @@ pub struct CeleryConfig {
     pub payload_dir: Option<PathBuf>,
     /// Have the workers send task events.
     pub task_events: bool,
+    /// What is watched by the engine itself.
+    pub watch: Watch,
+    /// Most memory for what is remembered of tasks, in bytes, by estimate.
+    pub memory: usize,
     /// How patient to be. The defaults suit production; tests shorten them.
     pub timings: Timings,
 }
 
 impl CeleryConfig {
+    /// A configuration for an agent in the application's own process, which tells what happens there.
+    pub fn inside(broker_url: impl Into<String>) -> Self {
+        Self { watch: Watch::Queues, memory: INSIDE_MEMORY, ..Self::new(broker_url) }
+    }
+
     /// A configuration with nothing but the broker's URL.
     pub fn new(broker_url: impl Into<String>) -> Self {
         Self {
@@ -30,10 +39,27 @@ impl CeleryConfig {
             result_backend_url: None,
             payload_dir: None,
             task_events: true,
+            watch: Watch::default(),
+            memory: BESIDE_MEMORY,
             timings: Timings::default(),
         }
     }
 }
+
+/// Where the engine learns of tasks and workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// From the broker: it listens to events and results, and asks the workers.
+    #[default]
+    Everything,
+    /// From inside the application, which tells it ([`told_event`](crate::CeleryEngine::told_event)): it samples the queues
+    /// itself, and nothing else. Workers are asked only for the sake of a command.
+    Queues,
+}
+
+/// Memory for tasks beside the application, and within it, in bytes.
+const BESIDE_MEMORY: usize = 48 << 20;
+const INSIDE_MEMORY: usize = 16 << 20;
 
 impl fmt::Debug for CeleryConfig {
     /// URLs may carry passwords: only what is safe to log is shown.

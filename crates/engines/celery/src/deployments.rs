@@ -5,7 +5,7 @@
 
 use std::{iter, path::Path, sync::Arc};
 
-use taskplane_agent::engine::{CommandError, EnqueueRequest};
+use taskplane_agent::engine::{CommandError, EnqueueRequest, RetryRequest};
 
 use crate::{
     config::{CeleryConfig, ConfigError},
@@ -43,6 +43,11 @@ impl Deployments {
         iter::once(&self.first).chain(&self.others)
     }
 
+    /// The first broker.
+    pub(crate) fn first(&self) -> &Shared {
+        &self.first
+    }
+
     /// The broker, when there is only one.
     pub(crate) fn only(&self) -> Option<&Shared> {
         self.others.is_empty().then_some(&*self.first)
@@ -58,6 +63,14 @@ impl Deployments {
         match self.narrow(task_id, remembering)? {
             Some(only) => Ok(only),
             None => self.find_task(task_id).await,
+        }
+    }
+
+    /// The broker for the retry of a task: of one that is forgotten here, the broker that has its queue.
+    pub(crate) async fn of_retry(&self, request: &RetryRequest) -> Result<&Shared, CommandError> {
+        match (self.of_task(&request.task_id).await, &request.known.queue) {
+            (Err(CommandError::NotFound(_)), Some(queue)) => self.of_queue(queue).await,
+            (found, _) => found,
         }
     }
 

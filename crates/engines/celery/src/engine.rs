@@ -13,13 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ENGINE, cancel,
-    config::{CeleryConfig, ConfigError},
+    config::{CeleryConfig, ConfigError, Watch},
     deployments::Deployments,
     enqueue,
     health::HealthBoard,
     observe, preview, purge, query_state, retry,
     settings::WorkerSettings,
-    worker_control,
+    shared::Shared,
+    told, worker_control,
 };
 
 /// Celery on Redis or RabbitMQ, or on several brokers of either kind.
@@ -46,6 +47,31 @@ impl CeleryEngine {
         Ok(Self { deployments: Arc::new(Deployments::new(first, others)?) })
     }
 
+    /// Takes in the message of a task as a worker of this application received it: the JSON envelope of a kombu message, with its
+    /// body in base64 and its `delivery_info`. A retry then sends what it says, without loss. It never leaves this host.
+    ///
+    /// Neither this nor [`Self::told_event`] waits for anything. Of several brokers it is about the first.
+    pub fn told_original(&self, message: &[u8]) {
+        told::original(self.inside(), message);
+    }
+
+    /// Takes in a wire event, redacted, that a hook in this application has made: which attempt of a task is where, and how its
+    /// workers are. When an attempt has failed, its original is put aside, to be kept for a retry.
+    pub fn told_event(&self, event: &str) {
+        told::event(self.inside(), event);
+    }
+
+    /// Writes the originals that were put aside to the payload directory. Waits for the disk: not to be called on an async
+    /// thread. While the engine observes it does this by itself, soon; after this, though, the process may be killed. False
+    /// when they could not be written.
+    pub fn keep_told(&self) -> bool {
+        told::keep(self.inside())
+    }
+
+    fn inside(&self) -> &Shared {
+        self.deployments.first()
+    }
+
     /// The settings of the applications whose workers it sees.
     pub fn worker_settings(&self) -> WorkerSettings {
         WorkerSettings::new(Arc::clone(&self.deployments))
@@ -59,7 +85,7 @@ impl Engine for CeleryEngine {
     }
 
     fn capabilities(&self) -> Value {
-        json!({
+        let mut capabilities = json!({
             "native_retry": true,
             "native_cancel": true,
             "bulk_retry": true,
@@ -71,7 +97,12 @@ impl Engine for CeleryEngine {
             "worker_control": true,
             "task_events": self.deployments.iter().any(|shared| shared.task_events),
             "peek": self.deployments.iter().all(|shared| shared.broker.can_peek()),
-        })
+        });
+        if self.inside().watch == Watch::Queues {
+            capabilities["in_process"] = true.into();
+            capabilities["originals"] = "captured".into();
+        }
+        capabilities
     }
 
     async fn observe(&self, observer: Observer, stop: CancellationToken) {
@@ -87,7 +118,7 @@ impl Engine for CeleryEngine {
     }
 
     async fn retry_task(&self, request: &RetryRequest) -> Result<RetriedTask, CommandError> {
-        retry::retry(self.deployments.of_task(&request.task_id).await?, request).await
+        retry::retry(self.deployments.of_retry(request).await?, request).await
     }
 
     async fn cancel_task(&self, request: &CancelRequest) -> Result<CancelledTask, CommandError> {

@@ -16,6 +16,8 @@ mod attempts;
 mod backfill;
 mod broker;
 mod cancel;
+mod chord;
+mod chord_results;
 mod clock;
 mod config;
 mod content;
@@ -59,11 +61,12 @@ mod samples;
 mod settings;
 mod shared;
 mod signals;
+mod told;
 mod tracker;
 mod worker_control;
 mod workers;
 
-pub use config::{CeleryConfig, ConfigError, Timings};
+pub use config::{CeleryConfig, ConfigError, Timings, Watch};
 pub use engine::CeleryEngine;
 pub use settings::WorkerSettings;
 

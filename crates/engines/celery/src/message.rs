@@ -63,9 +63,31 @@ impl Embed {
         Self::has(&self.chord)
     }
 
-    fn chord_id(&self) -> Option<&str> {
-        self.chord.pointer("/options/task_id").and_then(Value::as_str)
+    /// The id of the chord body that waits for this task.
+    pub(crate) fn chord_id(&self) -> Option<&str> {
+        task_id(&self.chord)
     }
+
+    /// The chord body that waits for this task, or for the last one of its chain.
+    pub(crate) fn body(&self) -> Option<&Value> {
+        match self.has_chord() {
+            true => Some(&self.chord),
+            false => self.last_link()?.pointer("/options/chord").filter(|chord| !chord.is_null()),
+        }
+    }
+
+    /// Its id.
+    pub(crate) fn body_id(&self) -> Option<&str> {
+        task_id(self.body()?)
+    }
+
+    pub(crate) fn last_link(&self) -> Option<&Value> {
+        self.chain.get(0)
+    }
+}
+
+fn task_id(signature: &Value) -> Option<&str> {
+    signature.pointer("/options/task_id").and_then(Value::as_str)
 }
 
 /// What a task is called with, in full.

@@ -14,6 +14,7 @@ use crate::{
     backfill::backfill,
     broker::{BrokerError, Incoming, Subscription},
     clock::{self, Backoff},
+    config::Watch,
     content::EnvelopeError,
     events::{self, Event},
     health::BrokerHealth,
@@ -24,6 +25,7 @@ use crate::{
     redis as redis_side,
     results::Meta,
     shared::{Shared, lock},
+    told,
 };
 
 /// Messages that wait to be read. What comes beyond it from Redis is dropped, as Redis itself would do for a slow
@@ -52,10 +54,14 @@ pub(crate) async fn observe(shared: Arc<Shared>, observer: Observer, health: Bro
     for subscription in subscriptions {
         loops.spawn(listen(Arc::clone(&shared), subscription, incoming.clone(), health.clone(), stop.clone()));
     }
+    // Where the application tells of its tasks, this tells of what commands have found out.
     loops.spawn(take_in(Arc::clone(&shared), intake, failed, observer.clone(), stop.clone()));
     loops.spawn(keep(Arc::clone(&shared), records));
     loops.spawn(prepare_workers(Arc::clone(&shared), observer.clone(), health.clone(), stop.clone()));
-    loops.spawn(backfill(Arc::clone(&shared), incoming, stop.clone()));
+    match shared.watch {
+        Watch::Everything => drop(loops.spawn(backfill(Arc::clone(&shared), incoming, stop.clone()))),
+        Watch::Queues => drop(loops.spawn(told::keep_all(Arc::clone(&shared), stop.clone()))),
+    }
     loops.spawn(sample(Arc::clone(&shared), observer, health, stop));
     while loops.join_next().await.is_some() {}
     *lock(&shared.incoming) = None;
@@ -64,6 +70,9 @@ pub(crate) async fn observe(shared: Arc<Shared>, observer: Observer, health: Bro
 
 /// What is listened to: the broker, and the result backend where that is another server.
 fn subscriptions(shared: &Shared) -> Vec<Subscription> {
+    if shared.watch == Watch::Queues {
+        return Vec::new();
+    }
     let results = shared.results.as_ref();
     let mut subscriptions = vec![shared.broker.events(results.map(Arc::as_ref))];
     if let Some(results) = results.filter(|results| !shared.broker.publishes_results_of(results)) {
@@ -205,7 +214,9 @@ fn take_event(shared: &Shared, intake: &mut Intake, event: Event, at: std::time:
 async fn overdue(shared: &Shared, intake: &mut Intake) -> Vec<Observation> {
     let now = clock::now();
     let silent = lock(&shared.workers).silent(now, std::time::Instant::now(), &shared.timings);
-    let mut told: Vec<Observation> = silent.into_iter().map(intake::worker).collect();
+    // What a worker says of itself it says to whoever it tells of its tasks.
+    let is_ours_to_tell = shared.watch == Watch::Everything;
+    let mut told: Vec<Observation> = silent.into_iter().filter(|_| is_ours_to_tell).map(intake::worker).collect();
     let overdue = intake.overdue(std::time::Instant::now());
     let ours = ours(shared, overdue).await;
     // Always in this order: workers, then tracker.

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value};
-use taskplane_agent::engine::{ArgumentSource, CommandError};
+use taskplane_agent::engine::{ArgumentSource, CommandError, RetryRequest};
 use taskplane_model::TaskEventKind;
 
 use crate::{
@@ -45,6 +45,32 @@ pub(crate) struct Origin {
     pub(crate) priority: Option<i64>,
     /// Its message still waits, or a worker still holds it.
     pub(crate) lives: bool,
+    /// It is the body of a chord that failed before it was sent.
+    pub(crate) is_failed_chord: bool,
+    /// Where the arguments of such a body come from, for people.
+    pub(crate) assembled: Option<String>,
+    /// Where the members of its chord went.
+    pub(crate) queue_of_members: Option<String>,
+    /// As what such a body was sent before, and failed.
+    pub(crate) sent_before: Option<String>,
+}
+
+/// What the brain knows of a task, where nothing nearer tells: an agent that was killed has forgotten what it had in memory
+/// alone.
+pub(crate) fn with_told(request: &RetryRequest, origin: Option<Origin>) -> Option<Origin> {
+    let told = &request.known;
+    let mut origin = match origin {
+        Some(origin) => origin,
+        None => {
+            told.name.as_ref()?;
+            let why = "this agent has not seen the task itself, or has forgotten it since it was restarted, and neither the \
+                       broker nor the result backend has them";
+            Origin { why_not: Some(why.to_owned()), ..Origin::default() }
+        }
+    };
+    origin.name = origin.name.or_else(|| told.name.clone());
+    origin.queue = origin.queue.or_else(|| told.queue.clone());
+    Some(origin)
 }
 
 /// Everything known of a task. `None` when it was never seen anywhere.
@@ -154,7 +180,7 @@ impl Traces {
 }
 
 impl Origin {
-    fn take_arguments(&mut self, source: ArgumentSource, args: Vec<Value>, kwargs: Map<String, Value>) {
+    pub(crate) fn take_arguments(&mut self, source: ArgumentSource, args: Vec<Value>, kwargs: Map<String, Value>) {
         if self.source.is_some() {
             return;
         }
@@ -219,6 +245,7 @@ impl Origin {
     }
 
     fn take_result(&mut self, meta: &Meta) {
+        self.is_failed_chord = meta.is_of_failed_chord();
         if let (Some(args), Some(kwargs)) = (meta.args(), meta.kwargs()) {
             self.take_arguments(ArgumentSource::Result, args, kwargs);
         }

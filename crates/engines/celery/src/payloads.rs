@@ -1,5 +1,7 @@
 //! The arguments of failed tasks, kept on this host so that they can be retried when the broker has forgotten them.
 //!
+//! Beside them, which task was sent again as which: a chord's body is sent with the results of the copies of its members.
+//!
 //! JSON lines in append-only files of mode 0600, failures and retries apart so that many retries never push out
 //! failures. Whole files are dropped, oldest first, when the store is full or they are old. A torn or foreign line is
 //! passed over. Two agents on one directory do not disturb each other: each writes only files of its own.
@@ -8,6 +10,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
+    num::NonZeroUsize,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -17,7 +20,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use taskplane_model::{Timestamp, time::DAY};
 
-use crate::{message::Payload, tracker::Known};
+use crate::{
+    message::{Embed, Payload},
+    tracker::Known,
+};
 
 /// What the store may take on disk.
 const MAX_DISK: u64 = 64 << 20;
@@ -27,6 +33,8 @@ const MAX_MEMORY: usize = 16 << 20;
 const MAX_AGE: i64 = 7 * DAY;
 /// A record larger than this is not kept.
 const MAX_RECORD: usize = 256 << 10;
+/// Copies kept in memory, when there is no directory.
+const MAX_COPIES: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 /// Files of each kind; their size follows from it.
 const FILES: u64 = 8;
 
@@ -65,6 +73,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// The chord body that waits for this task, or for the last of its chain.
+    fn body_id(&self) -> Option<&str> {
+        self.payload.as_ref()?.embed.body_id()
+    }
+
     /// What is known of a task, with its full arguments if a result told them.
     pub(crate) fn of(id: &str, at: Timestamp, failed: bool, known: &Known, extended: Option<Payload>) -> Self {
         let payload = known.payload.as_deref().cloned().or(extended);
@@ -90,6 +103,16 @@ impl Record {
     }
 }
 
+/// A task that was sent again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Copy {
+    /// The new task.
+    id: String,
+    at: Timestamp,
+    /// The task that it repeats.
+    copy_of: String,
+}
+
 /// Where arguments are kept.
 pub(crate) enum PayloadStore {
     /// In memory: gone with the agent.
@@ -98,6 +121,8 @@ pub(crate) enum PayloadStore {
         records: LruCache<String, (Record, usize)>,
         /// Their size.
         bytes: usize,
+        /// By the task that they repeat.
+        copies: LruCache<String, String>,
     },
     /// In a directory.
     Disk(Directory),
@@ -106,7 +131,7 @@ pub(crate) enum PayloadStore {
 impl PayloadStore {
     pub(crate) fn open(dir: Option<&Path>, now: Timestamp) -> io::Result<Self> {
         match dir {
-            None => Ok(Self::Memory { records: LruCache::unbounded(), bytes: 0 }),
+            None => Ok(Self::Memory { records: LruCache::unbounded(), bytes: 0, copies: LruCache::new(MAX_COPIES) }),
             Some(dir) => Directory::open(dir, now, MAX_DISK).map(Self::Disk),
         }
     }
@@ -119,7 +144,7 @@ impl PayloadStore {
         }
         match self {
             Self::Disk(directory) => directory.put(&record, line, now),
-            Self::Memory { records, bytes } => {
+            Self::Memory { records, bytes, .. } => {
                 *bytes += line.len();
                 if let Some((_, (_, size))) = records.push(record.id.clone(), (record, line.len())) {
                     *bytes -= size;
@@ -140,6 +165,39 @@ impl PayloadStore {
             Self::Disk(directory) => directory.get(id),
         };
         record.filter(|r| r.at.plus(MAX_AGE) > now)
+    }
+
+    /// A member of a chord whose message was seen, by the id of the chord's body.
+    pub(crate) fn member_of(&mut self, body_id: &str, now: Timestamp) -> Option<Record> {
+        let member = match self {
+            Self::Memory { records, .. } => {
+                records.iter().find(|(_, (record, _))| record.body_id() == Some(body_id)).map(|(id, _)| id.clone())
+            }
+            Self::Disk(directory) => directory.members.get(body_id).cloned(),
+        };
+        self.get(&member?, now).filter(|record| record.body_id() == Some(body_id))
+    }
+
+    /// Keeps that a task was sent again, in place of what it was sent as before. `None` takes that back.
+    pub(crate) fn put_copy(&mut self, old: &str, new: Option<&str>, now: Timestamp) -> io::Result<()> {
+        match self {
+            Self::Memory { copies, .. } => {
+                match new {
+                    Some(new) => copies.put(old.to_owned(), new.to_owned()),
+                    None => copies.pop(old),
+                };
+                Ok(())
+            }
+            Self::Disk(directory) => directory.put_copy(old, new.unwrap_or_default(), now),
+        }
+    }
+
+    /// As what a task was last sent again.
+    pub(crate) fn copy_of(&mut self, old: &str, now: Timestamp) -> Option<String> {
+        match self {
+            Self::Memory { copies, .. } => copies.get(old).cloned(),
+            Self::Disk(directory) => directory.copy_of(old, now),
+        }
     }
 }
 
@@ -180,6 +238,10 @@ pub(crate) struct Directory {
     dir: PathBuf,
     limit: u64,
     index: HashMap<String, Place>,
+    /// Members of chords whose messages were seen, by the chord's body.
+    members: HashMap<String, String>,
+    /// By the task that they repeat: where they were noted, when, and their id, which is empty when that was taken back.
+    copies: HashMap<String, (FileKey, Timestamp, String)>,
     sizes: BTreeMap<FileKey, u64>,
     open: HashMap<Series, (i64, File)>,
 }
@@ -187,8 +249,15 @@ pub(crate) struct Directory {
 impl Directory {
     fn open(dir: &Path, now: Timestamp, limit: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let mut store =
-            Self { dir: dir.to_owned(), limit, index: HashMap::new(), sizes: BTreeMap::new(), open: HashMap::new() };
+        let mut store = Self {
+            dir: dir.to_owned(),
+            limit,
+            index: HashMap::new(),
+            members: HashMap::new(),
+            copies: HashMap::new(),
+            sizes: BTreeMap::new(),
+            open: HashMap::new(),
+        };
         let mut keys: Vec<FileKey> =
             fs::read_dir(dir)?.filter_map(|entry| file_key(entry.ok()?.file_name().to_str()?)).collect();
         // Failures last, in the order of time: a later line about a task replaces the earlier.
@@ -214,7 +283,10 @@ impl Directory {
             if read == 0 {
                 break;
             }
-            if let Some(id) = id_of(&line) {
+            if let Ok(copy) = serde_json::from_slice::<Copy>(&line) {
+                self.copies.insert(copy.copy_of, (key, copy.at, copy.id));
+            } else if let Some((id, body)) = id_and_body(&line) {
+                self.members.extend(body.map(|body| (body, id.clone())));
                 self.index.insert(id, Place { file: key, offset, len: read });
             }
             offset += read as u64;
@@ -223,11 +295,33 @@ impl Directory {
         Ok(())
     }
 
-    fn put(&mut self, record: &Record, mut line: Vec<u8>, now: Timestamp) -> io::Result<()> {
-        line.push(b'\n');
+    fn put(&mut self, record: &Record, line: Vec<u8>, now: Timestamp) -> io::Result<()> {
         let series = if record.failed { Series::Failed } else { Series::Retried };
+        let place = self.append(series, line, now)?;
+        self.members.extend(record.body_id().map(|body| (body.to_owned(), record.id.clone())));
+        self.index.insert(record.id.clone(), place);
+        Ok(())
+    }
+
+    fn put_copy(&mut self, old: &str, new: &str, now: Timestamp) -> io::Result<()> {
+        // Known in any case, even when it cannot be written.
+        let newest = self.sizes.keys().next_back().copied().unwrap_or((Series::Retried, now.0));
+        self.copies.insert(old.to_owned(), (newest, now, new.to_owned()));
+        let line = serde_json::to_vec(&Copy { id: new.to_owned(), at: now, copy_of: old.to_owned() })?;
+        let place = self.append(Series::Retried, line, now)?;
+        self.copies.insert(old.to_owned(), (place.file, now, new.to_owned()));
+        Ok(())
+    }
+
+    fn copy_of(&self, old: &str, now: Timestamp) -> Option<String> {
+        let (_, at, new) = self.copies.get(old)?;
+        Some(new).filter(|new| !new.is_empty() && at.plus(MAX_AGE) > now).cloned()
+    }
+
+    fn append(&mut self, series: Series, mut line: Vec<u8>, now: Timestamp) -> io::Result<Place> {
+        line.push(b'\n');
         let begun = self.writable(series, now)?;
-        let Some((_, file)) = self.open.get_mut(&series) else { return Ok(()) };
+        let Some((_, file)) = self.open.get_mut(&series) else { return Err(io::ErrorKind::NotFound.into()) };
         let key = (series, begun);
         if let Err(error) = file.write_all(&line) {
             // Whatever part was written stays behind as a torn line: begin a new file rather than guess offsets.
@@ -235,9 +329,9 @@ impl Directory {
             return Err(error);
         }
         let size = self.sizes.entry(key).or_default();
-        self.index.insert(record.id.clone(), Place { file: key, offset: *size, len: line.len() });
+        let place = Place { file: key, offset: *size, len: line.len() };
         *size += line.len() as u64;
-        Ok(())
+        Ok(place)
     }
 
     /// The file to write to, begun anew when the last one is full.
@@ -285,6 +379,8 @@ impl Directory {
         }
         if !dropped.is_empty() {
             self.index.retain(|_, place| self.sizes.contains_key(&place.file));
+            self.members.retain(|_, member| self.index.contains_key(member));
+            self.copies.retain(|_, (file, ..)| self.sizes.contains_key(file));
         }
     }
 
@@ -304,12 +400,21 @@ fn file_key(name: &str) -> Option<FileKey> {
     [Series::Failed, Series::Retried].into_iter().find(|s| s.prefix() == prefix).map(|series| (series, begun))
 }
 
-fn id_of(line: &[u8]) -> Option<String> {
+/// The task of a line, and the chord body that waits for it.
+fn id_and_body(line: &[u8]) -> Option<(String, Option<String>)> {
     #[derive(Deserialize)]
-    struct Id {
+    struct Head {
         id: String,
+        payload: Option<Bound>,
     }
-    serde_json::from_slice::<Id>(line).ok().map(|record| record.id).filter(|id| !id.is_empty())
+    #[derive(Deserialize)]
+    struct Bound {
+        #[serde(default)]
+        embed: Embed,
+    }
+    let Head { id, payload } = serde_json::from_slice(line).ok().filter(|head: &Head| !head.id.is_empty())?;
+    let body = payload.and_then(|payload| payload.embed.body_id().map(str::to_owned));
+    Some((id, body))
 }
 
 #[cfg(test)]
@@ -412,6 +517,47 @@ mod tests {
             store.put(big, NOW).expect("is kept");
         }
         assert!(store.get("0", NOW).is_none() && store.get("299", NOW).is_some());
+    }
+
+    fn stores() -> (tempfile::TempDir, [PayloadStore; 2]) {
+        let temp = tempfile::tempdir().expect("a directory");
+        let on_disk = PayloadStore::open(Some(temp.path()), NOW).expect("opens");
+        (temp, [on_disk, PayloadStore::open(None, NOW).expect("opens")])
+    }
+
+    #[test]
+    fn it_is_known_what_a_task_was_sent_again_as() {
+        let (temp, both) = stores();
+        for mut store in both {
+            store.put(record("old", true), NOW).expect("is kept");
+            store.put_copy("old", Some("new"), NOW).expect("is kept");
+            store.put_copy("old", Some("newer"), NOW).expect("is kept");
+            store.put_copy("taken back", Some("x"), NOW).expect("is kept");
+            store.put_copy("taken back", None, NOW).expect("is kept");
+            assert_eq!(store.copy_of("old", NOW).as_deref(), Some("newer"));
+            assert_eq!(store.copy_of("taken back", NOW), None);
+            assert!(store.get("old", NOW).is_some() && store.get("newer", NOW).is_none());
+        }
+        let mut again = PayloadStore::open(Some(temp.path()), NOW).expect("opens");
+        assert_eq!((again.copy_of("old", NOW).as_deref(), again.copy_of("taken back", NOW)), (Some("newer"), None));
+        assert!(again.get("old", NOW).is_some_and(|record| record.failed));
+        assert_eq!(again.copy_of("old", NOW.plus(8 * DAY)), None);
+    }
+
+    #[test]
+    fn the_members_of_a_chord_are_found_by_its_body() {
+        let embed = Embed { chord: json!({"task": "total", "options": {"task_id": "body"}}), ..Embed::default() };
+        let payload = Some(Payload { embed, ..Payload::default() });
+        let member = Record { payload, group_id: Some("g".into()), ..record("m", true) };
+        let (temp, both) = stores();
+        for mut store in both {
+            store.put(record("other", true), NOW).expect("is kept");
+            store.put(member.clone(), NOW).expect("is kept");
+            assert_eq!(store.member_of("body", NOW), Some(member.clone()));
+            assert_eq!(store.member_of("another body", NOW), None);
+        }
+        let mut again = PayloadStore::open(Some(temp.path()), NOW).expect("opens");
+        assert_eq!(again.member_of("body", NOW), Some(member));
     }
 
     proptest! {

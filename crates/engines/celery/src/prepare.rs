@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     broker::BrokerError,
     clock,
+    config::Watch,
     control::{Call, Replies, read_active_queues, read_registered, read_stats},
     event_switch::Answer,
     events::host_of,
@@ -28,6 +29,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(250);
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 
 /// Enables events on every worker, where they are wanted, and learns what it is: at the start, for each new worker, and from time to time.
+/// Workers that tell of themselves are asked only what has become of them after an order.
 pub(crate) async fn prepare_workers(
     shared: Arc<Shared>,
     observer: Observer,
@@ -35,13 +37,14 @@ pub(crate) async fn prepare_workers(
     stop: CancellationToken,
 ) {
     let mut pause = Duration::ZERO;
-    let mut all = true;
+    let asks_all = shared.watch == Watch::Everything;
+    let mut all = asks_all;
     let mut last_all = Instant::now();
     let timings = &shared.timings;
     let every = if shared.task_events { timings.control_every } else { timings.inspect_every };
     loop {
         let unprepared = lock(&shared.workers).unprepared();
-        all |= last_all.elapsed() >= every;
+        all |= asks_all && last_all.elapsed() >= every;
         if all || !unprepared.is_empty() {
             let to = if all { None } else { Some(unprepared) };
             if all {
@@ -67,7 +70,7 @@ pub(crate) async fn prepare_workers(
             }
         }
         let settled = !all && lock(&shared.workers).unprepared().is_empty();
-        let until_next = every.saturating_sub(last_all.elapsed());
+        let until_next = if asks_all { every.saturating_sub(last_all.elapsed()) } else { every };
         pause = if settled { until_next } else { (pause * 2).clamp(ASK_AGAIN, until_next.max(ASK_AGAIN)) };
         tokio::select! {
             () = stop.cancelled() => return,
@@ -96,10 +99,15 @@ async fn prepare(shared: &Shared, to: Option<Vec<String>>) -> Result<Vec<Observa
     }
     let new = lock(&shared.workers).unprepared_of(&names);
     let queues = ask("active_queues", names.clone()).await?;
-    let active = ask("active", names.clone()).await?;
+    let tells_itself = shared.watch == Watch::Queues;
+    let active = ask("active", if tells_itself { Vec::new() } else { names.clone() }).await?;
     let registered = ask("registered", new.clone()).await?;
     // What a worker took before its events were enabled was told by none; with events off, that is everything.
-    let untold = if shared.task_events { new } else { names.clone() };
+    let untold = match shared.task_events {
+        _ if tells_itself => Vec::new(),
+        true => new,
+        false => names.clone(),
+    };
     let (reserved, scheduled) = (ask("reserved", untold.clone()).await?, ask("scheduled", untold).await?);
     let (now, at) = (clock::now(), std::time::Instant::now());
     let mut told = Vec::new();
@@ -143,7 +151,10 @@ async fn meet(shared: &Shared, to: Option<Vec<String>>) -> Result<Met, BrokerErr
     let answers = |replies: &Replies| -> BTreeMap<String, Answer> {
         replies.by_worker.iter().filter_map(|(name, reply)| Some((name.clone(), Answer::read(reply)?))).collect()
     };
-    let met = if shared.task_events {
+    let met = if shared.watch == Watch::Queues {
+        let stats = shared.call(&call(shared, "stats", to)).await?;
+        return Ok(Met { names: stats.by_worker.keys().cloned().collect(), stats, ..Met::default() });
+    } else if shared.task_events {
         let enabled = shared.call(&call(shared, "enable_events", to)).await?;
         if enabled.by_worker.is_empty() {
             return Ok(Met::default());

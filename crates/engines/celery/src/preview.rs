@@ -22,7 +22,7 @@ pub(crate) async fn preview(
     }
     let mut previews = Vec::with_capacity(requests.len());
     for request in requests {
-        previews.push(match deployments.of_task(&request.task_id).await {
+        previews.push(match deployments.of_retry(request).await {
             Ok(shared) => {
                 one(shared, request, origin::find(shared, &request.task_id).await?, &mut HashMap::new()).await
             }
@@ -53,7 +53,7 @@ async fn one(
     origin: Option<Origin>,
     queues: &mut HashMap<String, bool>,
 ) -> Result<RetryPreview, CommandError> {
-    let plan = Plan::new(shared, request, origin)?;
+    let plan = Plan::new(shared, request, origin).await?;
     let exists = match queues.get(&plan.new.queue) {
         Some(exists) => *exists,
         None => {

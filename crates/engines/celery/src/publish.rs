@@ -3,14 +3,15 @@
 use taskplane_agent::engine::CommandError;
 
 use crate::{
+    broker::PublishError,
     clock, intake,
     message::NewTask,
     shared::{Shared, lock},
 };
 
 /// Publishes a task to its queue, and tells of it.
-pub(crate) async fn publish(shared: &Shared, new: &NewTask) -> Result<(), CommandError> {
-    let outgoing = new.outgoing().map_err(|error| CommandError::Engine(error.to_string()))?;
+pub(crate) async fn publish(shared: &Shared, new: &NewTask) -> Result<(), PublishError> {
+    let outgoing = new.outgoing().map_err(|error| PublishError::NotSent(CommandError::Engine(error.to_string())))?;
     // Known before it is sent: whoever looks into the queue next must not tell of it a second time.
     lock(&shared.tracker).waiting(&outgoing.message, &new.queue);
     shared.broker.publish(new, &outgoing).await?;

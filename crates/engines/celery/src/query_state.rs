@@ -11,6 +11,7 @@ use taskplane_model::TaskEventKind;
 use crate::{
     broker::{BrokerError, FoundMessage, Incoming},
     clock,
+    config::Watch,
     deployments::Deployments,
     lookup::{self, Held, Holding, Messages},
     prepare::running,
@@ -55,7 +56,7 @@ async fn on_one(shared: &Shared, task_ids: &[String]) -> Result<FoundTasks, Comm
     let metas: HashMap<&str, Meta> =
         ids.iter().filter_map(|id| Some((*id, lookup::meta(id, raws.get(*id)?)?))).collect();
     let open: Vec<&str> = ids.iter().copied().filter(|id| !metas.get(id).is_some_and(has_ended)).collect();
-    let live = lock(&shared.workers).live_names();
+    let live = expected(shared, &open);
     let held = lookup::held(shared, &open).await.map_err(failed)?;
     let unheld: Vec<&str> = open.iter().copied().filter(|id| !held.by_task.contains_key(*id)).collect();
     let messages = lookup::messages(shared, &unheld).await.map_err(failed)?;
@@ -69,6 +70,19 @@ async fn on_one(shared: &Shared, task_ids: &[String]) -> Result<FoundTasks, Comm
     let tasks = task_ids.iter().map(|id| (id.clone(), looks.task(id))).collect();
     tell(shared, &held, raws.into_values().chain(late.into_values())).await;
     Ok(FoundTasks { tasks, workers_answered: held.answered.len(), workers_silent: silent })
+}
+
+/// The workers that have to answer before it can be said that nobody has the tasks.
+fn expected(shared: &Shared, open: &[&str]) -> BTreeSet<String> {
+    let workers = lock(&shared.workers);
+    let mut live = workers.live_names();
+    if shared.watch == Watch::Queues {
+        // Workers of other hosts tell nothing here: one is up until it is known to be gone.
+        let tracker = lock(&shared.tracker);
+        let had = open.iter().filter_map(|id| tracker.get(id)?.worker.as_ref());
+        live.extend(had.filter(|worker| !workers.is_gone(worker)).cloned());
+    }
+    live
 }
 
 fn with_late<'i>(

@@ -9,6 +9,7 @@ use crate::{
     ENGINE,
     broker::{self, BrokerError, KnownQueues},
     clock,
+    config::Watch,
     intake::task,
     message::TaskMessage,
     shared::{Shared, lock},
@@ -56,7 +57,7 @@ impl Sampler {
         let own = sample.queues.into_iter().map(|queue| QueueObservation {
             depth: Some(queue.depth),
             unacked: queue.unacked,
-            consumers: queue.consumers.or_else(|| lock(&self.shared.workers).consumers(&queue.queue)),
+            consumers: queue.consumers.or_else(|| self.consumers(&queue.queue)),
             oldest_age_ms: queue.oldest.map(|since| now.ms_since(since)),
             queue: queue.queue,
         });
@@ -64,6 +65,14 @@ impl Sampler {
             out.extend(self.told(queue, now));
         }
         Ok(out)
+    }
+
+    /// Where the broker does not count them. Within an application only its own workers are known: they may be none of them.
+    fn consumers(&self, queue: &str) -> Option<u64> {
+        match self.shared.watch {
+            Watch::Everything => lock(&self.shared.workers).consumers(queue),
+            Watch::Queues => None,
+        }
     }
 
     /// Tells of waiting tasks that nothing else told of before. A message has no time: it is the time it was seen.

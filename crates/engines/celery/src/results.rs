@@ -63,6 +63,17 @@ impl Meta {
         self.fields.get("kwargs")?.as_object().cloned()
     }
 
+    /// What the task returned, or what is told of its failure.
+    pub(crate) fn result(&self) -> Option<&Value> {
+        self.fields.get("result")
+    }
+
+    /// True for the failure that Celery gives to the body of a chord, of which a member failed, instead of sending it.
+    pub(crate) fn is_of_failed_chord(&self) -> bool {
+        let kind = self.result().and_then(|result| result.get("exc_type")).and_then(Value::as_str);
+        self.kind == TaskEventKind::Failed && kind == Some("ChordError")
+    }
+
     /// Everything the result tells.
     pub(crate) fn seen(&self) -> TaskObservation {
         let mut seen = TaskObservation { kind: self.kind, task_id: self.task_id.clone(), ..TaskObservation::default() };

@@ -3,11 +3,15 @@
 //! A new id, because workers silently drop an id that was ever revoked, and Celery keeps the old result of one that
 //! succeeded.
 
+use std::{io, sync::Arc};
+
 use serde_json::{Map, Value, json};
 use taskplane_agent::engine::{ArgumentSource, CommandError, RetriedTask, RetryRequest};
 
 use crate::{
     acceptable::{own_types, unknown_type},
+    broker::PublishError,
+    chord, clock,
     message::{Embed, NewTask, Payload},
     origin::{self, Origin},
     publish::publish,
@@ -18,13 +22,59 @@ use crate::{
 
 /// Publishes the task again.
 pub(crate) async fn retry(shared: &Shared, request: &RetryRequest) -> Result<RetriedTask, CommandError> {
-    let origin = origin::find(shared, &request.task_id).await?;
-    let plan = Plan::new(shared, request, origin)?;
+    let found = origin::find(shared, &request.task_id).await?;
+    let plan = Plan::new(shared, request, found).await?;
     if !purge::exists(shared, &plan.new.queue).await? {
         return Err(plan.no_queue());
     }
-    publish(shared, &plan.new).await?;
+    if plan.origin.assembled.is_some() {
+        claim(shared, request, &plan).await?;
+    }
+    match publish(shared, &plan.new).await {
+        Ok(()) => {}
+        Err(PublishError::NotSent(error)) if plan.origin.assembled.is_some() => {
+            note_copy(shared, &request.task_id, plan.origin.sent_before.as_deref()).await;
+            return Err(error);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    if plan.origin.assembled.is_none() {
+        note_copy(shared, &request.task_id, Some(&plan.new.id)).await;
+    }
     Ok(RetriedTask { message: Some(plan.notes(request).join("; ")), new_task_id: plan.new.id })
+}
+
+/// Notes, before it is sent, as what the body of a chord is: of two who send it at once, one finds it noted.
+async fn claim(shared: &Shared, request: &RetryRequest, plan: &Plan) -> Result<(), CommandError> {
+    let (payloads, old, new) = (Arc::clone(&shared.payloads), request.task_id.clone(), plan.new.id.clone());
+    // What the brain alone knows of was not noted here.
+    let before = [None, plan.origin.sent_before.clone()];
+    let claimed = tokio::task::spawn_blocking(move || {
+        let (mut payloads, now) = (lock(&payloads), clock::now());
+        let is_first = before.contains(&payloads.copy_of(&old, now));
+        if is_first {
+            tell_if_lost(payloads.put_copy(&old, Some(&new), now));
+        }
+        is_first
+    });
+    match claimed.await.unwrap_or(false) {
+        true => Ok(()),
+        false => Err(CommandError::Busy("the body of this chord is being sent by another command just now".to_owned())),
+    }
+}
+
+/// Notes as what a task was sent again: its chord may be sent with the result.
+async fn note_copy(shared: &Shared, old: &str, new: Option<&str>) {
+    let (payloads, old, new) = (Arc::clone(&shared.payloads), old.to_owned(), new.map(str::to_owned));
+    let note = move || tell_if_lost(lock(&payloads).put_copy(&old, new.as_deref(), clock::now()));
+    // A panic in there was logged.
+    let _ = tokio::task::spawn_blocking(note).await;
+}
+
+fn tell_if_lost(noted: io::Result<()>) {
+    if let Err(error) = noted {
+        tracing::warn!(error = %error.kind(), "what a task was sent again as cannot be kept beyond a restart of the agent");
+    }
 }
 
 /// A retry that could be published as it is, if its queue exists.
@@ -35,11 +85,16 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(shared: &Shared, request: &RetryRequest, origin: Option<Origin>) -> Result<Self, CommandError> {
+    pub(crate) async fn new(
+        shared: &Shared,
+        request: &RetryRequest,
+        found: Option<Origin>,
+    ) -> Result<Self, CommandError> {
         if request.task_id.is_empty() {
             return Err(CommandError::InvalidArgs("the task id is empty".to_owned()));
         }
-        let Some(mut origin) = origin else {
+        let completed = chord::complete(shared, request, found).await?;
+        let Some(mut origin) = origin::with_told(request, completed) else {
             let text = format!("the task {} was never seen on this broker", request.task_id);
             return Err(CommandError::NotFound(text));
         };
@@ -59,10 +114,14 @@ impl Plan {
 
     /// Where the arguments come from, what comes along, and what is left behind; for people.
     pub(crate) fn notes(&self, request: &RetryRequest) -> Vec<String> {
-        let mut notes: Vec<String> = notes(request, &self.origin).into_iter().map(str::to_owned).collect();
+        let mut notes = notes(request, &self.origin);
         if !self.queue_is_known {
             let queue = &self.new.queue;
-            notes.push(format!("sent to {queue:?}, which its worker consumes: its own queue is not known"));
+            let why = match self.origin.queue_of_members {
+                Some(_) => "where its chord's members went",
+                None => "which its worker consumes",
+            };
+            notes.push(format!("sent to {queue:?}, {why}: its own queue is not known"));
         }
         notes
     }
@@ -138,6 +197,8 @@ fn deduce_queue(shared: &Shared, origin: &mut Origin) -> bool {
     }
     // The worker that ran it has its code, so any queue of that worker will do; better than not to retry at all.
     origin.queue = worker.and_then(|worker| lock(&shared.workers).any_queue(worker).map(str::to_owned));
+    // The body of a chord never had one; where the members went, it may be known too.
+    origin.queue = origin.queue.take().or_else(|| origin.queue_of_members.clone());
     false
 }
 
@@ -152,8 +213,45 @@ fn queue(request: &RetryRequest, origin: &Origin) -> Result<String, CommandError
     }
 }
 
-fn notes(request: &RetryRequest, origin: &Origin) -> Vec<&'static str> {
-    let mut notes = vec![match (&request.args, &request.kwargs, origin.source) {
+fn notes(request: &RetryRequest, origin: &Origin) -> Vec<String> {
+    let mut notes = vec![source_note(request, origin)];
+    let mut note = |text: &str| notes.push(text.to_owned());
+    if let Some(copy) = &origin.sent_before {
+        note(&format!("it was sent before, as {copy}, which failed"));
+    }
+    if origin.embed.has_chain() {
+        note("the rest of its chain runs after it");
+    }
+    if origin.embed.has_callbacks() {
+        note("its callbacks are kept");
+    }
+    if !origin.lossless {
+        note("its message was not seen: a chain, callbacks or headers that it had are left behind");
+    }
+    match origin.chord_id.as_deref().or(origin.embed.chord_id()) {
+        Some(body) => note(&format!(
+            "it runs outside its chord: when all members have succeeded, retry the chord's body {body}, which is then sent with \
+             their results"
+        )),
+        None if origin.embed.has_chord() => note("it runs outside its chord, whose body does not wait for it"),
+        None if origin.group_id.is_some() => note("it runs outside its group"),
+        None => {}
+    }
+    if origin.headers.get("expires").is_some_and(|expires| !expires.is_null()) {
+        note("it does not expire, as the original would have");
+    }
+    if origin.lives {
+        note("the original still waits or runs");
+    }
+    notes
+}
+
+/// Where the arguments come from.
+fn source_note(request: &RetryRequest, origin: &Origin) -> String {
+    if let (None, None, Some(assembled)) = (&request.args, &request.kwargs, &origin.assembled) {
+        return assembled.clone();
+    }
+    match (&request.args, &request.kwargs, origin.source) {
         (Some(_), Some(_), _) => "with the arguments that were supplied",
         (Some(_), None, _) => "with the supplied args and the original kwargs",
         (None, Some(_), _) => "with the supplied kwargs and the original args",
@@ -164,34 +262,15 @@ fn notes(request: &RetryRequest, origin: &Origin) -> Vec<&'static str> {
         (None, None, _) => {
             "with the arguments read from their text form in Celery's events (tuples become lists, as in JSON)"
         }
-    }];
-    if origin.embed.has_chain() {
-        notes.push("the rest of its chain runs after it");
     }
-    if origin.embed.has_callbacks() {
-        notes.push("its callbacks are kept");
-    }
-    if !origin.lossless {
-        notes.push("its message was not seen: a chain, callbacks or headers that it had are left behind");
-    }
-    if origin.chord_id.is_some() || origin.embed.has_chord() {
-        notes.push("it runs outside its chord, whose body does not wait for it");
-    } else if origin.group_id.is_some() {
-        notes.push("it runs outside its group");
-    }
-    if origin.headers.get("expires").is_some_and(|expires| !expires.is_null()) {
-        notes.push("it does not expire, as the original would have");
-    }
-    if origin.lives {
-        notes.push("the original still waits or runs");
-    }
-    notes
+    .to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+    use taskplane_agent::engine::KnownTask;
 
     fn origin() -> Origin {
         Origin {
@@ -225,6 +304,32 @@ mod tests {
         assert_eq!((copy.group_id(), copy.headers["group_index"].clone()), (None, Value::Null));
         let told = notes(&request(), &member).join("; ");
         assert!(told.contains("rest of its chain") && told.contains("outside its chord"), "{told}");
+        assert!(told.contains("retry the chord's body body"), "{told}");
+    }
+
+    #[test]
+    fn the_body_of_a_chord_says_where_its_arguments_come_from() {
+        let body = Origin {
+            assembled: Some("with the results of the 3 members".into()),
+            sent_before: Some("x".into()),
+            source: Some(ArgumentSource::Result),
+            ..origin()
+        };
+        let told = notes(&request(), &body);
+        assert_eq!(told, ["with the results of the 3 members", "it was sent before, as x, which failed"]);
+        let supplied = RetryRequest { args: Some(vec![]), kwargs: Some(Map::new()), ..request() };
+        assert!(notes(&supplied, &body)[0].contains("supplied"));
+    }
+
+    #[test]
+    fn what_the_brain_knows_fills_gaps_alone() {
+        let known = KnownTask { name: Some("told".into()), queue: Some("told".into()), ..KnownTask::default() };
+        let told = RetryRequest { known, ..request() };
+        assert_eq!(origin::with_told(&told, Some(origin())), Some(origin()));
+        assert_eq!(origin::with_told(&request(), None), None);
+        let forgotten = origin::with_told(&told, None).expect("an origin");
+        assert_eq!((forgotten.name.as_deref(), forgotten.queue.as_deref()), (Some("told"), Some("told")));
+        assert_eq!(new_task(&told, &forgotten).expect_err("no arguments").code(), "no_original_payload");
     }
 
     #[test]

@@ -9,24 +9,27 @@ use tokio::sync::{Notify, mpsc};
 use crate::{
     broker::{Broker, BrokerError, Incoming},
     clock,
-    config::{CeleryConfig, ConfigError, Timings, unsupported, unusable},
+    config::{CeleryConfig, ConfigError, Timings, Watch, unsupported, unusable},
     control::{Call, Replies},
     event_switch::TurnedOn,
     payloads::PayloadStore,
-    redis, same_names,
-    tracker::Tracker,
+    redis, same_names, told,
+    tracker::{Limits, Tracker},
     workers::Workers,
 };
 
 /// The state of one engine.
 pub(crate) struct Shared {
     pub(crate) timings: Timings,
+    pub(crate) watch: Watch,
     pub(crate) broker: Broker,
     /// The result backend, if it is one that can be read; with the link of the broker when it is the same database.
     pub(crate) results: Option<Arc<redis::Backend>>,
     pub(crate) tracker: Mutex<Tracker>,
     pub(crate) workers: Mutex<Workers>,
     pub(crate) payloads: Arc<Mutex<PayloadStore>>,
+    /// What hooks told of failed attempts and is not written yet.
+    pub(crate) told: told::Pending,
     /// Workers are to send task events.
     pub(crate) task_events: bool,
     pub(crate) turned_on: Arc<Mutex<TurnedOn>>,
@@ -50,13 +53,19 @@ impl Shared {
                 why: error.kind().to_string(),
             }
         })?;
+        let limits = match config.watch {
+            Watch::Everything => Limits::beside(config.memory),
+            Watch::Queues => Limits::inside(config.memory),
+        };
         Ok(Self {
             timings: config.timings,
+            watch: config.watch,
             broker,
             results,
-            tracker: Mutex::new(Tracker::new()),
+            tracker: Mutex::new(Tracker::within(limits)),
             workers: Mutex::default(),
             payloads: Arc::new(Mutex::new(payloads)),
+            told: told::Pending::default(),
             task_events: config.task_events,
             turned_on: Arc::new(Mutex::new(TurnedOn::open(config.payload_dir.as_deref()))),
             observer: Mutex::default(),
@@ -79,7 +88,11 @@ impl Shared {
 
     /// Asks workers.
     pub(crate) async fn call(&self, call: &Call) -> Result<Replies, BrokerError> {
-        let live = lock(&self.workers).count();
+        let live = match self.watch {
+            Watch::Everything => lock(&self.workers).count(),
+            // Those of other hosts are not known: whoever answers in time is heard.
+            Watch::Queues => 0,
+        };
         self.broker.call(call, live).await
     }
 }

@@ -16,12 +16,8 @@ use crate::{
 
 /// Most tasks remembered.
 const MAX_TASKS: usize = 100_000;
-/// Most memory they may take, by estimate.
-const MAX_BYTES: usize = 48 << 20;
-/// A payload larger than this is left where it is.
-const MAX_PAYLOAD: usize = 16 << 10;
-/// Own headers larger than these together are left where they are.
-const MAX_HEADERS: usize = 4 << 10;
+/// So many tasks that have not ended are passed over before the one is forgotten that was not heard of for longest.
+const SPARED_AT_ONCE: usize = 64;
 /// Longer reprs are of no use: Celery's own end at about 1,030 bytes.
 const MAX_REPR: usize = 4 << 10;
 
@@ -55,6 +51,11 @@ impl Known {
     /// How the task ended, if it did.
     pub(crate) fn end(&self) -> Option<TaskEventKind> {
         self.attempts.end()
+    }
+
+    /// True when nothing more is expected of it.
+    fn is_over(&self) -> bool {
+        self.end().is_some_and(|end| end != TaskEventKind::Retry)
     }
 
     /// True when a worker is known to have taken the latest attempt.
@@ -143,8 +144,34 @@ fn value_size(value: &Value) -> usize {
     }
 }
 
+/// What a tracker may take. Sizes are estimates.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// Most memory for all tasks.
+    bytes: usize,
+    /// A payload larger than this is left where it is.
+    payload: usize,
+    /// Own headers larger than these together are left where they are.
+    headers: usize,
+    /// Tasks that have ended are forgotten first: nobody else has the originals of those that may still fail.
+    spares_open: bool,
+}
+
+impl Limits {
+    /// Beside the application, where the original still lies with the broker most of the time.
+    pub(crate) fn beside(bytes: usize) -> Self {
+        Self { bytes, payload: 16 << 10, headers: 4 << 10, spares_open: false }
+    }
+
+    /// Within the application, which hands over the original of every task once.
+    pub(crate) fn inside(bytes: usize) -> Self {
+        Self { bytes, payload: 192 << 10, headers: 32 << 10, spares_open: true }
+    }
+}
+
 /// The tasks most recently heard of, bounded by number and memory.
 pub(crate) struct Tracker {
+    limits: Limits,
     tasks: LruCache<String, Known>,
     bytes: usize,
     pub(crate) routes: Routes,
@@ -153,8 +180,14 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
+    pub(crate) fn within(limits: Limits) -> Self {
+        let (tasks, queues) = (LruCache::unbounded(), LruCache::new(MAX_QUEUES));
+        Self { limits, tasks, bytes: 0, routes: Routes::new(), queues }
+    }
+
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
-        Self { tasks: LruCache::unbounded(), bytes: 0, routes: Routes::new(), queues: LruCache::new(MAX_QUEUES) }
+        Self::within(Limits::beside(48 << 20))
     }
 
     /// Takes in what was seen and fills in what it lacks. False when the same was told before.
@@ -212,8 +245,8 @@ impl Tracker {
         self.routes.learn(&message.name, queue);
         self.mention(queue);
         let seen = message.sent(queue);
-        let payload = message.payload.as_ref().ok().filter(|p| payload_size(p) <= MAX_PAYLOAD);
-        let headers = Some(message.own_headers()).filter(|headers| headers_size(headers) <= MAX_HEADERS);
+        let payload = message.payload.as_ref().ok().filter(|p| payload_size(p) <= self.limits.payload);
+        let headers = Some(message.own_headers()).filter(|headers| headers_size(headers) <= self.limits.headers);
         self.update(&message.id, |known| {
             known.attempts.exists(message.retries());
             known.absorb(&seen);
@@ -223,6 +256,11 @@ impl Tracker {
             }
         });
         new
+    }
+
+    /// All that are remembered, the latest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Known)> {
+        self.tasks.iter()
     }
 
     /// The queues that tasks were seen in, the latest of them.
@@ -265,8 +303,14 @@ impl Tracker {
     }
 
     fn shrink(&mut self) {
-        while self.tasks.len() > MAX_TASKS || self.bytes > MAX_BYTES {
+        let mut spared = 0;
+        while self.tasks.len() > MAX_TASKS || self.bytes > self.limits.bytes {
             let Some((key, known)) = self.tasks.pop_lru() else { return };
+            if self.limits.spares_open && spared < SPARED_AT_ONCE && !known.is_over() {
+                spared += 1;
+                self.tasks.push(key, known);
+                continue;
+            }
             self.bytes = self.bytes.saturating_sub(known.size() + key.len());
         }
     }
@@ -331,7 +375,7 @@ mod tests {
             let mut seen = TaskObservation { task_id: format!("task-{i}"), ..TaskObservation::default() };
             tracker.observe(&mut seen, (Some("x".repeat(1024)), Some("y".repeat(512))), tick());
         }
-        assert!(tracker.bytes <= MAX_BYTES);
+        assert!(tracker.bytes <= tracker.limits.bytes);
         assert!(!tracker.contains("task-0") && tracker.contains("task-59999"));
         let counted: usize = tracker.tasks.iter().map(|(key, known)| key.len() + known.size()).sum();
         assert_eq!(counted, tracker.bytes);

@@ -107,6 +107,43 @@ impl Workers {
         Verdict { told, fresh }
     }
 
+    /// Takes in what a worker told from inside: nobody has to ask it what it is, until it is given an order.
+    pub(crate) fn told(&mut self, event: WorkerEvent, now: Instant) {
+        let Some(worker) = self.entry(&event.worker, now, event.ts) else { return };
+        let is_fresh = event.sign == WorkerSign::Online || !worker.online;
+        worker.online = event.sign != WorkerSign::Offline;
+        worker.seen = now;
+        worker.seen_ts = worker.seen_ts.max(event.ts);
+        if is_fresh {
+            (worker.settled_at, worker.tasks, worker.prepared) = (None, None, true);
+        }
+        let (facts, known) = (event.facts, std::mem::take(&mut worker.facts));
+        worker.facts = WorkerFacts {
+            pool: facts.pool.or(known.pool),
+            concurrency: facts.concurrency.or(known.concurrency),
+            queues: facts.queues.or(known.queues),
+            hostname: facts.hostname.or(known.hostname),
+            visibility_timeout_s: facts.visibility_timeout_s.or(known.visibility_timeout_s),
+            ..facts
+        };
+    }
+
+    /// A task event of a worker that tells of itself: it is up, unless it said that it went away.
+    pub(crate) fn heard(&mut self, name: &str, ts: Timestamp, now: Instant) {
+        let is_new = !self.workers.contains_key(name);
+        let Some(worker) = self.entry(name, now, ts) else { return };
+        worker.seen = now;
+        worker.seen_ts = worker.seen_ts.max(ts);
+        if is_new {
+            (worker.online, worker.prepared) = (true, true);
+        }
+    }
+
+    /// True when the worker said that it went away, or fell silent.
+    pub(crate) fn is_gone(&self, worker: &str) -> bool {
+        self.workers.get(worker).is_some_and(|worker| !worker.online)
+    }
+
     /// A task event is a sign of life too. True when the worker is new.
     pub(crate) fn touch(&mut self, name: &str, ts: Timestamp, now: Instant) -> bool {
         let Some(worker) = self.entry(name, now, ts) else { return false };

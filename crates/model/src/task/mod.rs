@@ -9,7 +9,7 @@ mod starts;
 mod state;
 mod view;
 
-pub use record::{Mark, Progress, Stamped, TaskRecord};
+pub use record::{Mark, Progress, Stamped, TaskRecord, ToldQueue};
 pub use starts::{Start, Starts};
 pub use state::TaskState;
 pub use view::{Attempt, Task};

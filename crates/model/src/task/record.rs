@@ -54,6 +54,19 @@ pub struct Stamped<T> {
     pub value: T,
 }
 
+/// The queue as it was told. Of one attempt, what its message says counts more than what was concluded; of two such words the later.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ToldQueue {
+    /// Attempt that it was told of.
+    pub attempt: u32,
+    /// Who told had seen how the message was routed. Who sees only that a worker has a task may conclude wrongly where it came from.
+    pub is_exact: bool,
+    /// When it was told.
+    pub ts: Timestamp,
+    /// Its name.
+    pub value: String,
+}
+
 /// The latest progress a task reported. Numbers are kept as their bits so that progress can be compared as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Progress {
@@ -76,7 +89,7 @@ pub struct TaskRecord {
     /// Keyword arguments, redacted JSON text.
     pub kwargs: Option<String>,
     /// Queue.
-    pub queue: Option<Stamped<String>>,
+    pub queue: Option<ToldQueue>,
     /// Routing key.
     pub routing_key: Option<String>,
     /// Exchange.
@@ -128,7 +141,8 @@ impl TaskRecord {
         let eta_attempt = if event.kind == TaskEventKind::Retry { attempt.saturating_add(1) } else { attempt };
         join_max(&mut self.eta, event.eta.map(|value| Stamped { attempt: eta_attempt, ts: event.ts, value }));
         if let Some(queue) = event.queue {
-            join_max(&mut self.queue, Some(Stamped { attempt, ts: event.ts, value: queue.to_owned() }));
+            let is_exact = event.routing_key.is_some() || event.kind == TaskEventKind::Sent;
+            join_max(&mut self.queue, Some(ToldQueue { attempt, is_exact, ts: event.ts, value: queue.to_owned() }));
         }
         if event.kind == TaskEventKind::Progress {
             let value = Progress {
@@ -209,6 +223,21 @@ impl Mark {
     fn tells_the_same(&self, other: &Self) -> bool {
         (self.attempt, self.kind, self.ts) == (other.attempt, other.kind, other.ts)
             && *self == Self { known_by: self.known_by, ..other.clone() }
+    }
+
+    /// True when an observer of the same end knew more of it than the other one.
+    pub(super) fn tells_more_than(&self, other: &Self) -> bool {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let told = |mark: &Self| {
+            let texts = (length(&mark.traceback), length(&mark.result), length(&mark.exception_message));
+            (mark.known_by.is_none(), texts, mark.runtime_us.is_some())
+        };
+        told(self) > told(other)
+    }
+
+    /// True when nothing speaks against both having been told of one worker.
+    pub(super) fn may_share_worker(&self, other: &Self) -> bool {
+        self.worker.is_none() || other.worker.is_none() || self.worker == other.worker
     }
 
     fn of(event: &TaskEvent<'_>) -> Self {

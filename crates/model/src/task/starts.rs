@@ -9,7 +9,7 @@ use crate::{TaskEventKind, Timestamp};
 
 /// Two observers of one start are no further apart. Most differ by milliseconds; who knows of a start only from the stored
 /// result waits two seconds for the event first.
-const OBSERVERS_DIFFER: i64 = 5 * SECOND;
+pub(super) const OBSERVERS_DIFFER: i64 = 5 * SECOND;
 
 /// One time that execution began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,9 @@ impl<'a> Starts<'a> {
 impl Start<'_> {
     /// True when `mark` tells of another start than this one.
     fn is_another(&self, mark: &Mark, all: &[(u32, &Mark)]) -> bool {
-        let mut deliveries = all.iter().map(|(_, other)| other).filter(|other| other.kind == TaskEventKind::Received);
+        // That a worker holds a task, when it is asked, does not say that it was delivered again.
+        let is_delivery = |other: &&&Mark| other.kind == TaskEventKind::Received && other.known_by.is_none();
+        let mut deliveries = all.iter().map(|(_, other)| other).filter(is_delivery);
         let worker = mark.worker.as_deref();
         match (self.worker, worker) {
             // An observer that has missed the retry in between does not say the attempt's number, nor that it was received.

@@ -1,6 +1,6 @@
 //! From what is known of a task to what that means: its attempts, its state, its times.
 
-use super::starts::Starts;
+use super::starts::{OBSERVERS_DIFFER, Starts};
 use super::{Mark, TaskRecord, TaskState};
 use crate::{TaskEventKind, Timestamp};
 
@@ -126,7 +126,7 @@ impl TaskRecord {
         for of_one in numbered.chunk_by(|(one, _), (other, _)| one == other) {
             let mut attempt = Attempt::new(of_one[0].0);
             for (_, mark) in of_one {
-                if mark.kind != TaskEventKind::Lost || !self.lives_after(&attempt, mark.ts) {
+                if mark.kind != TaskEventKind::Lost || !self.lives_after(&attempt, mark.ts, of_one) {
                     attempt.add(mark, of_one);
                 }
             }
@@ -140,15 +140,18 @@ impl TaskRecord {
 
     /// True when an attempt was received, was begun or got on after `ts`: whoever called it lost by then was wrong, or it was
     /// delivered again.
-    fn lives_after(&self, attempt: &Attempt<'_>, ts: Timestamp) -> bool {
+    fn lives_after(&self, attempt: &Attempt<'_>, ts: Timestamp, all: &[(u32, &Mark)]) -> bool {
         let progress = self.progress.as_ref().filter(|progress| progress.attempt == attempt.number);
-        let signs = [attempt.received_at, attempt.started_at, progress.map(|progress| progress.ts)];
-        signs.into_iter().flatten().any(|at| at > ts)
+        let is_sign = |mark: &Mark| matches!(mark.kind, TaskEventKind::Received | TaskEventKind::Started);
+        progress.is_some_and(|progress| progress.ts > ts) || all.iter().any(|(_, mark)| is_sign(mark) && mark.ts > ts)
     }
 
     /// The attempt of a mark whose observer did not know it: the latest attempt that had begun by then.
     /// An attempt is known to have begun by a numbered mark of it, or by the retry that ended the one before.
     fn infer_attempt(&self, mark: &Mark) -> u32 {
+        if let Some(number) = self.told_retry(mark) {
+            return number;
+        }
         let mut number = 0;
         let mut unnumbered_retries = 0;
         for other in &self.marks {
@@ -167,6 +170,24 @@ impl TaskRecord {
             }
         }
         number.max(unnumbered_retries)
+    }
+}
+
+impl TaskRecord {
+    /// The attempt of a retry of which another observer knew the number. The next attempt may have been received before that: then the
+    /// time does not tell.
+    fn told_retry(&self, mark: &Mark) -> Option<u32> {
+        if mark.kind != TaskEventKind::Retry {
+            return None;
+        }
+        let apart = |other: &Mark| other.ts.0.abs_diff(mark.ts.0);
+        let is_same = |other: &&Mark| {
+            other.kind == TaskEventKind::Retry
+                && other.attempt.is_some()
+                && apart(other) <= OBSERVERS_DIFFER.unsigned_abs()
+                && other.may_share_worker(mark)
+        };
+        self.marks.iter().filter(is_same).min_by_key(|other| (apart(other), other.attempt))?.attempt
     }
 }
 
@@ -200,9 +221,16 @@ impl<'a> Attempt<'a> {
                 }
             }
             TaskEventKind::Started => {
-                self.started_at = Some(mark.ts);
                 self.state = TaskState::Started;
+                let known = self.starts.count();
                 self.starts.take(mark, all);
+                // Who finds a task running may not know since when; and of two that tell of one start, the first knew it sooner.
+                let is_known = self.starts.count() == known;
+                let is_near = |at: &Timestamp| mark.ts.0.saturating_sub(at.0) <= OBSERVERS_DIFFER;
+                let is_told = is_known && (mark.known_by.is_some() || self.started_at.as_ref().is_some_and(is_near));
+                if !is_told {
+                    self.started_at = Some(mark.ts);
+                }
             }
             TaskEventKind::Progress => {}
             TaskEventKind::Retry => self.finish(TaskState::Retrying, mark),
@@ -216,6 +244,15 @@ impl<'a> Attempt<'a> {
     }
 
     fn finish(&mut self, state: TaskState, mark: &'a Mark) {
+        // Two observers tell of one end a moment apart: the one who knows more of it is believed.
+        let is_same = |end: &&Mark| {
+            end.kind == mark.kind
+                && mark.ts.0.saturating_sub(end.ts.0) <= OBSERVERS_DIFFER
+                && end.may_share_worker(mark)
+        };
+        if self.end.filter(is_same).is_some_and(|end| end.tells_more_than(mark)) {
+            return;
+        }
         self.state = state;
         self.end = Some(mark);
     }
@@ -223,3 +260,5 @@ impl<'a> Attempt<'a> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod witnesses;

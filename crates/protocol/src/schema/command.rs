@@ -86,10 +86,10 @@ fn arguments() -> Vec<(&'static str, Value)> {
     let signal = json!({"type": ["string", "null"], "description": "Signal to kill it with.", "examples": ["SIGTERM"]});
     let paused = json!({"type": "boolean", "default": true, "description": "False resumes it."});
     vec![
-        (commands::RETRY_TASK, form([task(), engine()], [("override", overriding.clone())])),
+        (commands::RETRY_TASK, form([task(), engine()], [("override", overriding.clone()), known()])),
         (commands::CANCEL_TASK, form([task(), engine()], [("terminate", terminate), ("signal", signal)])),
-        (commands::BULK_RETRY, form([engine(), tasks()], [])),
-        (commands::PREVIEW_RETRY, form([engine(), tasks()], [("override", overriding)])),
+        (commands::BULK_RETRY, form([engine(), tasks()], [known()])),
+        (commands::PREVIEW_RETRY, form([engine(), tasks()], [("override", overriding), known()])),
         (commands::PURGE_QUEUE, form([engine(), ("queue", text("The queue."))], [])),
         (commands::RESTART_AGENT, form([], [])),
         ("schedule_create", form([scheduler(), schedule("The new schedule; `args` and `kwargs` in plain.")], [])),
@@ -101,6 +101,25 @@ fn arguments() -> Vec<(&'static str, Value)> {
         (commands::QUERY_STATE, form([engine(), tasks()], [])),
         (commands::WORKER_CONTROL, worker_control()),
     ]
+}
+
+/// What the brain adds by itself to commands that run tasks again.
+fn known() -> (&'static str, Value) {
+    let described = |kind: &str, what: &str| json!({"type": [kind, "null"], "description": what});
+    let mut retried = described("object", "As what tasks of its workflow were published again: new ids by old ones.");
+    retried["additionalProperties"] = json!({"type": "string"});
+    let task = form(
+        [],
+        [
+            ("name", described("string", "Task type.")),
+            ("queue", described("string", "Queue it went to.")),
+            ("retried", retried),
+        ],
+    );
+    let mut known =
+        described("object", "What the brain knows of the tasks, by id, for where the agent has forgotten them.");
+    known["additionalProperties"] = task;
+    ("known", known)
 }
 
 fn worker_control() -> Value {

@@ -10,7 +10,7 @@ use taskplane_model::Timestamp;
 use taskplane_model::command::{Command, CommandOutcome};
 use taskplane_store::replicas::{
     Bus, ConnectionChanges, GONE_AFTER, MAX_TOLD, NewReplica, PeerKey, Replica, ReplicaConnection, ReplicaStore,
-    SharedStore,
+    SharedStore, Vantage,
 };
 use taskplane_store::{Result, StoreError};
 use tokio_postgres::Row;
@@ -49,15 +49,17 @@ const BURY_CONNECTIONS: &str =
 const NOTE: &str = "WITH old AS (SELECT changes FROM replicas WHERE run = $1 FOR UPDATE),
     new AS (UPDATE replicas SET changes = nextval('replica_changes') WHERE run = $1 AND EXISTS (SELECT FROM old) RETURNING changes),
     closed AS (DELETE FROM replica_connections c USING new WHERE c.run = $1 AND ($2 OR c.id = ANY($3)) AND c.id <> ALL($4)),
-    opened AS (INSERT INTO replica_connections (run, id, project, agent, agent_name, stream, opening, engines, connected_at)
-        SELECT $1, o.id, o.project, o.agent, o.agent_name, o.stream, o.opening, string_to_array(o.engines, chr(1)), o.connected_at
-        FROM new, unnest($4::int8[], $5::int4[], $6::int8[], $7::text[], $8::int8[], $9::int8[], $10::text[], $11::int8[])
-            AS o(id, project, agent, agent_name, stream, opening, engines, connected_at)
+    opened AS (INSERT INTO replica_connections (run, id, project, agent, agent_name, stream, opening, engines, connected_at, captures, host, role)
+        SELECT $1, o.id, o.project, o.agent, o.agent_name, o.stream, o.opening, string_to_array(o.engines, chr(1)), o.connected_at,
+            string_to_array(o.captures, chr(1)), o.host, o.role
+        FROM new, unnest($4::int8[], $5::int4[], $6::int8[], $7::text[], $8::int8[], $9::int8[], $10::text[], $11::int8[], $12::text[], $13::text[],
+            $14::text[]) AS o(id, project, agent, agent_name, stream, opening, engines, connected_at, captures, host, role)
         ON CONFLICT (run, id) DO NOTHING)
     SELECT old.changes, new.changes FROM old, new";
 /// One statement, so that number and connections are of one moment.
 const CONNECTIONS: &str =
-    "SELECT r.changes, c.id, c.project, c.agent, c.agent_name, c.stream, c.opening, c.engines, c.connected_at
+    "SELECT r.changes, c.id, c.project, c.agent, c.agent_name, c.stream, c.opening, c.engines, c.connected_at,
+        c.captures, c.host, c.role
     FROM replicas r LEFT JOIN replica_connections c ON c.run = r.run WHERE r.run = $1 ORDER BY c.id";
 const LEAD: &str = "INSERT INTO leases AS l (name, run, until)
     VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
@@ -156,10 +158,15 @@ impl ReplicaStore for PostgresStore {
         let projects: Vec<i32> = opened.iter().map(|c| project_number(c.project)).collect();
         let names = Text::all(opened.iter().map(|c| c.agent_name.as_str()));
         let engines = Text::all(opened.iter().map(|c| c.engines.join("\u{1}")));
+        let captures = Text::all(opened.iter().map(|c| c.vantage.captures.join("\u{1}")));
+        let hosts = Text::all(opened.iter().map(|c| c.vantage.host.as_str()));
+        let roles = Text::all(opened.iter().map(|c| c.vantage.role.as_str()));
         let since: Vec<i64> = opened.iter().map(|c| c.connected_at.0).collect();
         let line = self.membership().line()?;
-        let values: crate::session::Values<'_> =
-            &[&run, &all, &closed, &ids, &projects, &agents, &names, &streams, &openings, &engines, &since];
+        let values: crate::session::Values<'_> = &[
+            &run, &all, &closed, &ids, &projects, &agents, &names, &streams, &openings, &engines, &since, &captures,
+            &hosts, &roles,
+        ];
         let rows = line.ask(NOTE, values).await?;
         let numbers = |row: &Row| Ok((number(row, 0)?, number(row, 1)?));
         rows.first().map(numbers).transpose()
@@ -236,7 +243,9 @@ fn replica(row: &Row) -> Result<Replica> {
 
 fn connection(row: &Row) -> Result<ReplicaConnection> {
     let Text(agent_name) = column(row, 4)?;
-    let engines: Vec<Text<String>> = column(row, 7)?;
+    let texts =
+        |at| Ok::<_, StoreError>(column::<Vec<Text<String>>>(row, at)?.into_iter().map(|text| text.0).collect());
+    let (Text(host), Text(role)) = (column(row, 10)?, column(row, 11)?);
     Ok(ReplicaConnection {
         id: number(row, 1)?,
         project: u64::from(column::<i32>(row, 2)?.cast_unsigned()),
@@ -244,7 +253,8 @@ fn connection(row: &Row) -> Result<ReplicaConnection> {
         agent_name,
         stream: number(row, 5)?,
         opening: number(row, 6)?,
-        engines: engines.into_iter().map(|engine| engine.0).collect(),
+        engines: texts(7)?,
         connected_at: Timestamp(column(row, 8)?),
+        vantage: Vantage { captures: texts(9)?, host, role },
     })
 }

@@ -31,7 +31,7 @@ async fn failed(store: &impl Store, count: usize) -> Vec<StoredTask> {
 }
 
 fn new_job(project: u64, id: &str) -> BulkJob {
-    let lanes = vec![BulkLane { engine: ENGINE.into(), agents: vec![1] }];
+    let lanes = vec![BulkLane { engine: ENGINE.into(), agents: vec![1], host: None }];
     BulkJob { lanes, ..BulkJob::new(id.into(), project, "tester".into(), BulkOptions::default(), NOW) }
 }
 

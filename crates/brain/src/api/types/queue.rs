@@ -31,7 +31,17 @@ pub struct Queue {
 impl Queue {
     /// The queue, told of by the agent called `agent`.
     pub fn new(queue: fleet::Queue, agent: Option<String>) -> Self {
-        let fleet::Queue { name, engine, depth, unacked, consumers, oldest_age_ms, sampled_at, agent: _ } = queue;
+        let fleet::Queue {
+            name,
+            engine,
+            depth,
+            unacked,
+            consumers,
+            oldest_age_ms,
+            sampled_at,
+            agent: _,
+            counted_at: _,
+        } = queue;
         Self { name, engine, depth, unacked, consumers, oldest_age_ms, sampled_at, agent }
     }
 }

@@ -59,6 +59,23 @@ impl fmt::Display for BrokerError {
 
 impl std::error::Error for BrokerError {}
 
+/// Why a message was not published, or may not have been.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PublishError {
+    /// It certainly was not.
+    NotSent(CommandError),
+    /// Nobody can tell.
+    Unknown(CommandError),
+}
+
+impl From<PublishError> for CommandError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::NotSent(error) | PublishError::Unknown(error) => error,
+        }
+    }
+}
+
 /// A message as it arrived.
 pub(crate) enum Incoming {
     /// Events in a kombu envelope.
@@ -181,7 +198,7 @@ impl Broker {
     }
 
     /// Puts a message into its queue.
-    pub(crate) async fn publish(&self, new: &NewTask, outgoing: &Outgoing) -> Result<(), CommandError> {
+    pub(crate) async fn publish(&self, new: &NewTask, outgoing: &Outgoing) -> Result<(), PublishError> {
         match self {
             Self::Redis(redis) => redis.publish(new, outgoing).await,
             Self::RabbitMq(rabbit) => rabbit.publish(new, outgoing).await,

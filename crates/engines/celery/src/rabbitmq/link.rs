@@ -58,10 +58,18 @@ impl Link {
         self.addresses.first().map_or("", |address| address.shown.as_str())
     }
 
-    /// A new channel: one that failed cannot be used again, so that none is shared.
+    /// A new channel: one that failed cannot be used again, so that none is shared. On a fresh connection, when the last one
+    /// turns out to be closed: that is noticed when it is used.
     pub(super) async fn channel(&self) -> Result<Channel, BrokerError> {
         let connection = self.connection().await?;
-        self.within(connection.create_channel()).await.map_err(|failure| self.error(failure))
+        match self.within(connection.create_channel()).await {
+            Err(_) if !connection.status().connected() => {
+                let fresh = self.connection().await?;
+                self.within(fresh.create_channel()).await
+            }
+            created => created,
+        }
+        .map_err(|failure| self.error(failure))
     }
 
     /// True when the broker takes nothing that is published now.

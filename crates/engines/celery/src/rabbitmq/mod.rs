@@ -22,7 +22,7 @@ use taskplane_agent::engine::CommandError;
 use taskplane_celery_address::Url;
 
 use crate::{
-    broker::{BrokerError, KnownQueues, Purged, Sample},
+    broker::{BrokerError, KnownQueues, PublishError, Purged, Sample},
     config::ConfigError,
     control::{Call, Replies},
     message::{NewTask, Outgoing},
@@ -74,7 +74,7 @@ impl RabbitMq {
         control::call(&self.act, call, live).await
     }
 
-    pub(crate) async fn publish(&self, new: &NewTask, outgoing: &Outgoing) -> Result<(), CommandError> {
+    pub(crate) async fn publish(&self, new: &NewTask, outgoing: &Outgoing) -> Result<(), PublishError> {
         self.publisher.publish(&self.act, new, outgoing).await
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::{Link, link::Failure, message};
 use crate::{
-    broker::BrokerError,
+    broker::{BrokerError, PublishError},
     message::{NewTask, Outgoing},
 };
 
@@ -19,17 +19,17 @@ use crate::{
 pub(super) struct Publisher(Mutex<Option<Channel>>);
 
 impl Publisher {
-    pub(super) async fn publish(&self, link: &Link, new: &NewTask, outgoing: &Outgoing) -> Result<(), CommandError> {
-        let (properties, body) =
-            message::build(new, outgoing).map_err(|error| CommandError::Engine(error.to_string()))?;
+    pub(super) async fn publish(&self, link: &Link, new: &NewTask, outgoing: &Outgoing) -> Result<(), PublishError> {
+        let (properties, body) = message::build(new, outgoing).map_err(|error| not_sent(error.to_string()))?;
         let queue = ShortString::try_new(new.queue.as_str())
-            .map_err(|_| CommandError::InvalidArgs("the name of the queue is longer than 255 bytes".to_owned()))?;
-        let not_sent = |error: BrokerError| CommandError::Engine(format!("{error}. Nothing was published"));
+            .map_err(|_| refused("the name of the queue is longer than 255 bytes".to_owned()))?;
+        let unreached = |error: BrokerError| not_sent(format!("{error}. Nothing was published"));
         let mut slot = self.0.lock().await;
         // Taken out while it is used: one that fails, or that is left in the middle, is not used again.
-        let channel = match slot.take().filter(|channel| channel.status().connected()) {
-            Some(channel) => channel,
-            None => open(link).await.map_err(not_sent)?,
+        let channel = match slot.take() {
+            // Tried at once before: of a message that was given to a dead connection nobody knows whether it arrived.
+            Some(channel) if confirms(link, &channel).await.is_ok() => channel,
+            _ => open(link).await.map_err(unreached)?,
         };
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let confirmed = link
@@ -42,13 +42,13 @@ impl Publisher {
             }
             Ok(Confirmation::Ack(Some(_returned))) => {
                 *slot = Some(channel);
-                Err(CommandError::InvalidArgs(format!(
+                Err(refused(format!(
                     "RabbitMQ returned the task: there is no queue {:?} on this virtual host. Start a worker that \
                      consumes it, or name another queue",
                     new.queue
                 )))
             }
-            Ok(_) => Err(CommandError::Engine(format!(
+            Ok(_) => Err(not_sent(format!(
                 "RabbitMQ refused the task: the queue {:?} takes no more messages (is it full?). Nothing was published",
                 new.queue
             ))),
@@ -59,13 +59,24 @@ impl Publisher {
 
 async fn open(link: &Link) -> Result<Channel, BrokerError> {
     let channel = link.channel().await?;
-    link.within(channel.confirm_select(ConfirmSelectOptions::default()))
-        .await
-        .map_err(|failure| link.error(failure))?;
+    confirms(link, &channel).await.map_err(|failure| link.error(failure))?;
     Ok(channel)
 }
 
-async fn unknown(link: &Link, failure: Failure, id: &str) -> CommandError {
+/// Has the broker confirm what is published on the channel, which it may be told more than once.
+async fn confirms(link: &Link, channel: &Channel) -> Result<(), Failure> {
+    link.within(channel.confirm_select(ConfirmSelectOptions::default())).await
+}
+
+fn not_sent(why: String) -> PublishError {
+    PublishError::NotSent(CommandError::Engine(why))
+}
+
+fn refused(why: String) -> PublishError {
+    PublishError::NotSent(CommandError::InvalidArgs(why))
+}
+
+async fn unknown(link: &Link, failure: Failure, id: &str) -> PublishError {
     let error = if link.is_blocked().await { link.blocked() } else { link.error(failure) };
-    CommandError::Engine(format!("{error}. The task may have been published, as {id}"))
+    PublishError::Unknown(CommandError::Engine(format!("{error}. The task may have been published, as {id}")))
 }

@@ -5,11 +5,16 @@ use std::sync::Arc;
 use super::{Link, layout::glob};
 use crate::results::KEY_PREFIX;
 
+/// Key prefix of what is kept of groups, chords among them.
+const GROUP_PREFIX: &str = "celery-taskset-meta-";
+
 /// Where results are kept.
 pub(crate) struct Backend {
     pub(crate) link: Arc<Link>,
     /// What comes before a task's id; the channel of a result has the name of its key.
     prefix: String,
+    /// What comes before a group's id.
+    groups: String,
 }
 
 impl Backend {
@@ -20,12 +25,22 @@ impl Backend {
             Some(global) if !global.is_empty() && !global.ends_with([':', '_', '-', '.']) => format!("{global}_"),
             global => global.unwrap_or_default().to_owned(),
         };
-        Self { link, prefix: format!("{global}{KEY_PREFIX}") }
+        Self { link, prefix: format!("{global}{KEY_PREFIX}"), groups: format!("{global}{GROUP_PREFIX}") }
     }
 
     /// The key of a task's result.
     pub(crate) fn key(&self, task_id: &str) -> String {
         format!("{}{task_id}", self.prefix)
+    }
+
+    /// The key of what is kept of a group.
+    pub(crate) fn group_key(&self, group_id: &str, suffix: &str) -> String {
+        format!("{}{group_id}{suffix}", self.groups)
+    }
+
+    /// The right to read what is kept of groups, as an ACL has it.
+    pub(crate) fn groups_right(&self) -> String {
+        format!("%R~{}*", glob(&self.groups))
     }
 
     /// The task of a key, or of a channel.

@@ -159,7 +159,7 @@ pub(crate) async fn is_declared(link: &Link, queue: &str) -> Result<bool, Broker
     // Celery declares a queue on an exchange of the same name, unless told otherwise.
     let usual = format!("{queue}{SEPARATOR}{SEPARATOR}{queue}");
     let table = link.layout.key(&format!("{KEY_PREFIX}{queue}"));
-    let bound: bool = link.run(&right(link), async |c| c.sismember(table, usual).await).await?;
+    let bound: bool = link.run(&right(link), async |c| c.sismember(&table, &usual).await).await?;
     if bound {
         return Ok(true);
     }

@@ -50,48 +50,48 @@ impl Link {
         &self.shown
     }
 
-    /// Runs a short command or pipeline on the shared connection. `right` is what an ACL says to permit its keys.
-    pub(crate) async fn run<T, F>(&self, right: &str, work: F) -> Result<T, BrokerError>
+    /// Looks something up with a short command or pipeline on the shared connection, and once more on a fresh one when that was
+    /// found closed: asking twice harms nobody. `right` is what an ACL says to permit its keys.
+    pub(crate) async fn run<T, F>(&self, right: &str, look: F) -> Result<T, BrokerError>
     where
-        F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
+        F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T> + Clone,
     {
-        self.run_on(self.shared(TRUSTED_FOR).await?, right, work).await
+        let mut connection = self.shared(TRUSTED_FOR).await?;
+        match self.answer(look.clone()(&mut connection)).await? {
+            Err(error) if is_closed(&error) => {
+                let mut fresh = self.shared(TRUSTED_FOR).await?;
+                self.answer(look(&mut fresh)).await?
+            }
+            told => told,
+        }
+        .map_err(|error| self.error_on(&error, right))
     }
 
-    /// As `run`, for what must not be said twice: the connection is tried at once before, however short it rested, because
-    /// who hears nothing of a message that was given to a dead one cannot know whether it arrived.
+    /// Does what must not be done twice. The connection is tried at once before, however short it rested, because who hears
+    /// nothing of a message that was given to a dead one cannot know whether it arrived.
     pub(crate) async fn run_once<T, F>(&self, right: &str, work: F) -> Result<T, BrokerError>
     where
         F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
     {
-        self.run_on(self.shared(Duration::ZERO).await?, right, work).await
+        let mut connection = self.shared(Duration::ZERO).await?;
+        self.answer(work(&mut connection)).await?.map_err(|error| self.error_on(&error, right))
     }
 
-    async fn run_on<T, F>(
-        &self,
-        mut connection: MultiplexedConnection,
-        right: &str,
-        work: F,
-    ) -> Result<T, BrokerError>
-    where
-        F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
-    {
-        match timeout(ANSWER_WITHIN * 2, work(&mut connection)).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                // What Redis itself says leaves the connection usable; anything else makes it suspect. So does a server
-                // that was the master when it was connected to, and is none now.
-                let was_master = error.code() == Some("READONLY");
-                if error.is_io_error() || error.is_unrecoverable_error() || error.is_timeout() || was_master {
-                    self.connection.lock().await.take();
-                }
-                Err(self.error_on(&error, right))
-            }
-            Err(_elapsed) => {
+    /// What Redis said. A connection that is no longer good for anything is not used again.
+    async fn answer<T>(&self, work: impl Future<Output = RedisResult<T>>) -> Result<RedisResult<T>, BrokerError> {
+        let Ok(told) = timeout(ANSWER_WITHIN * 2, work).await else {
+            self.connection.lock().await.take();
+            return Err(self.failed("did not answer in time"));
+        };
+        if let Err(error) = &told {
+            // What Redis itself says leaves the connection usable; anything else makes it suspect. So does a server that
+            // was the master when it was connected to, and is none now.
+            let was_master = error.code() == Some("READONLY");
+            if is_closed(error) || error.is_timeout() || was_master {
                 self.connection.lock().await.take();
-                Err(self.failed("did not answer in time"))
             }
         }
+        Ok(told)
     }
 
     async fn shared(&self, trusted_for: Duration) -> Result<MultiplexedConnection, BrokerError> {
@@ -140,4 +140,9 @@ impl Link {
         let told = self.failed(&explain_on(error, right));
         if error.code() == Some("NOPERM") { told.denied() } else { told }
     }
+}
+
+/// True when nothing can be said over the connection any more. Of an answer that is late nobody knows.
+fn is_closed(error: &RedisError) -> bool {
+    (error.is_io_error() || error.is_unrecoverable_error()) && !error.is_timeout()
 }

@@ -19,7 +19,7 @@ use taskplane_agent::engine::CommandError;
 use taskplane_celery_address::RedisAddress;
 
 use crate::{
-    broker::{BrokerError, FoundMessages, Purged, Search},
+    broker::{BrokerError, FoundMessages, PublishError, Purged, Search},
     control::{Call, Replies},
     message::{NewTask, Outgoing},
     shared::lock,
@@ -58,7 +58,7 @@ impl Redis {
         Ok(replies)
     }
 
-    pub(crate) async fn publish(&self, new: &NewTask, outgoing: &Outgoing) -> Result<(), CommandError> {
+    pub(crate) async fn publish(&self, new: &NewTask, outgoing: &Outgoing) -> Result<(), PublishError> {
         publish::publish(&self.link, new, outgoing).await
     }
 

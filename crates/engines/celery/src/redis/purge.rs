@@ -14,7 +14,7 @@ pub(super) async fn purge(link: &Link, queue: &str) -> Result<Purged, CommandErr
     let right = format!("~{}*", glob(&link.layout.key(queue)));
     refuse_other_types(link, &lists, &right).await?;
     let dropped: Vec<(u64, Vec<Vec<u8>>)> = link
-        .run(&right, async |c| {
+        .run_once(&right, async |c| {
             let mut pipe = redis::pipe();
             pipe.atomic();
             for key in &lists {

@@ -43,6 +43,7 @@ on_every_broker! {
     the_more_urgent_task_is_taken_first,
     a_task_for_later_is_taken_in_time,
     a_connection_that_is_cut_comes_back,
+    a_connection_that_is_cut_right_after_its_use_costs_no_command,
     a_silent_connection_is_noticed,
 }
 
@@ -303,6 +304,23 @@ async fn a_connection_that_is_cut_comes_back(place: &impl Place) {
         let echo = something_is_seen(&agent, &mut publisher).await;
         let again = agent.engine.retry_task(&retry(&echo)).await.expect("published");
         agent.saw(&again.new_task_id, TaskEventKind::Succeeded).await;
+    }
+    agent.stop().await;
+}
+
+async fn a_connection_that_is_cut_right_after_its_use_costs_no_command(place: &impl Place) {
+    let proxy = FaultProxy::to(place.port()).await.expect("a proxy");
+    let _worker = Worker::default().start(place);
+    let agent = Agent::with(through(&proxy, place)).await;
+    agent.knows("w1@test").await;
+    let mut publisher = Publisher::start(place, &[]);
+    let echo = something_is_seen(&agent, &mut publisher).await;
+    for _ in 0..5 {
+        agent.engine.retry_task(&retry(&echo)).await.expect("published");
+        proxy.cut();
+        agent.engine.retry_task(&retry(&echo)).await.expect("published after the cut");
+        proxy.cut();
+        agent.engine.purge_queue("celery").await.expect("purged after the cut");
     }
     agent.stop().await;
 }

@@ -6,12 +6,14 @@
 
 mod asking;
 mod cancelling;
+mod chords;
 mod conformance;
 mod demo;
 mod event_switch;
 mod guarded_redis;
 mod harness;
 mod healing;
+mod inside;
 mod never_rejected;
 mod observing;
 mod ordering;

@@ -309,6 +309,7 @@ impl Odd {
             kwargs: (edits & 2 == 2).then(|| self.kwargs(true)),
             queue: self.queue(),
             eta: self.eta(),
+            ..RetryRequest::default()
         }
     }
 

@@ -1,12 +1,18 @@
 //! What holds on RabbitMQ alone.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde_json::json;
-use taskplane_agent::engine::{Engine as _, RetryRequest};
+use taskplane_agent::engine::{CommandError, Engine as _, RetryRequest, WorkerAction, WorkerControlRequest};
 use taskplane_engine_celery::CeleryConfig;
 use taskplane_model::{TaskEventKind, Timestamp};
 use taskplane_testkit::{Authority, RabbitMqServer};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Agent, Place as _, Publisher, Rabbit, Redis, Worker, blocking, config, eventually};
 
@@ -32,6 +38,113 @@ async fn a_broker_that_is_killed_and_comes_back_is_observed_again() {
     let again = agent.engine.retry_task(&retry(&echo)).await.expect("published");
     agent.saw(&again.new_task_id, TaskEventKind::Succeeded).await;
     agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_commands_during_which_the_broker_is_killed_what_was_confirmed_is_done_and_the_rest_is_said() {
+    let rabbit = Rabbit::alone().await;
+    let _worker = Worker::default().start(&rabbit);
+    let agent = Agent::start(&rabbit).await;
+    agent.knows("w1@test").await;
+    let marks = rabbit.dir().join("marks");
+    std::fs::create_dir(&marks).expect("made");
+    let mut publisher = Publisher::start(&rabbit, &[]);
+    let old = publisher.task("floor.mark", json!([marks.display().to_string()]));
+    agent.saw(&old, TaskEventKind::Succeeded).await;
+
+    let (tries, orders) = (Tries::of(&agent, &old), Tries::of_control(&agent));
+    eventually("some are done", || (tries.done() > 20 && orders.done() > 0).then_some(())).await;
+    let server = Arc::clone(&rabbit.server);
+    blocking(move || server.crash()).await;
+    eventually("what fails", || (tries.failed() > 3 && orders.failed() > 0).then_some(())).await;
+    let server = Arc::clone(&rabbit.server);
+    blocking(move || server.go_on().expect("RabbitMQ comes back")).await;
+    let before = (tries.done(), orders.done());
+    eventually("what works again", || (tries.done() > before.0 && orders.done() > before.1).then_some(())).await;
+    let (tried, ordered) = (tries.end().await, orders.end().await);
+
+    let (mut sent, mut perhaps) = (BTreeSet::from([old]), BTreeSet::new());
+    for outcome in tried {
+        match outcome {
+            Ok(id) => drop(sent.insert(id)),
+            Err(why) => {
+                assert!(why.starts_with("RabbitMQ at 127.0.0.1"), "{why}");
+                perhaps.extend(why.split_once("may have been published, as ").map(|(_, id)| id.to_owned()));
+            }
+        }
+    }
+    assert!(ordered.iter().filter_map(|outcome| outcome.as_ref().err()).all(|why| why.starts_with("RabbitMQ at")));
+    let marked = || -> BTreeSet<String> {
+        let files = std::fs::read_dir(&marks).expect("lists").flatten();
+        files.filter_map(|file| file.file_name().into_string().ok()).collect()
+    };
+    eventually("all that was confirmed has run", || marked().is_superset(&sent).then_some(())).await;
+    let known: BTreeSet<String> = sent.union(&perhaps).cloned().collect();
+    assert!(marked().is_subset(&known), "what was said not to be published was not");
+    agent.stop().await;
+}
+
+/// A command that is given again and again, and what came of it.
+struct Tries {
+    outcomes: Arc<Mutex<Vec<Result<String, String>>>>,
+    stop: CancellationToken,
+    trying: JoinHandle<()>,
+}
+
+impl Tries {
+    fn of(agent: &Agent, id: &str) -> Self {
+        let (engine, request) = (Arc::clone(&agent.engine), retry(id));
+        Self::begin(move || {
+            let (engine, request) = (Arc::clone(&engine), request.clone());
+            async move { engine.retry_task(&request).await.map(|retried| retried.new_task_id) }
+        })
+    }
+
+    fn of_control(agent: &Agent) -> Self {
+        let engine = Arc::clone(&agent.engine);
+        let request = WorkerControlRequest { workers: vec!["w1@test".into()], action: WorkerAction::Ping };
+        Self::begin(move || {
+            let (engine, request) = (Arc::clone(&engine), request.clone());
+            async move {
+                let said = engine.worker_control(&request).await?;
+                // The worker comes back in its own time.
+                let silent = || CommandError::Engine("RabbitMQ at work, and the worker silent".to_owned());
+                if said.silent.is_empty() { Ok("answered".to_owned()) } else { Err(silent()) }
+            }
+        })
+    }
+
+    fn begin<W>(work: impl Fn() -> W + Send + 'static) -> Self
+    where
+        W: Future<Output = Result<String, CommandError>> + Send,
+    {
+        let outcomes: Arc<Mutex<Vec<Result<String, String>>>> = Arc::default();
+        let stop = CancellationToken::new();
+        let (told, ended) = (Arc::clone(&outcomes), stop.clone());
+        let trying = tokio::spawn(async move {
+            while !ended.is_cancelled() {
+                let outcome = work().await.map_err(|error| error.to_string());
+                let pause = Duration::from_millis(if outcome.is_ok() { 5 } else { 50 });
+                told.lock().expect("no panic").push(outcome);
+                tokio::time::sleep(pause).await;
+            }
+        });
+        Self { outcomes, stop, trying }
+    }
+
+    fn done(&self) -> usize {
+        self.outcomes.lock().expect("no panic").iter().filter(|outcome| outcome.is_ok()).count()
+    }
+
+    fn failed(&self) -> usize {
+        self.outcomes.lock().expect("no panic").iter().filter(|outcome| outcome.is_err()).count()
+    }
+
+    async fn end(self) -> Vec<Result<String, String>> {
+        self.stop.cancel();
+        self.trying.await.expect("no panic");
+        std::mem::take(&mut *self.outcomes.lock().expect("no panic"))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! Retrying tasks, from each place where their arguments may still be.
 
 use serde_json::json;
-use taskplane_agent::engine::{Engine as _, RetryRequest};
+use taskplane_agent::engine::{Engine as _, KnownTask, RetryRequest};
 use taskplane_model::{TaskEventKind, Timestamp};
 
 use crate::harness::{Agent, Publisher, Redis, Worker, config};
@@ -108,6 +108,35 @@ async fn from_the_text_form_in_events_also_after_the_agent_was_restarted() {
     let again = agent.engine.retry_task(&supplied).await.expect("published");
     let received = agent.saw(&again.new_task_id, TaskEventKind::Received).await;
     assert_eq!((received.name.as_deref(), received.args), (Some("floor.fail"), Some(json!(["supplied"]))));
+}
+
+#[tokio::test]
+async fn a_task_that_a_killed_agent_has_forgotten_is_retried_with_supplied_arguments() {
+    let redis = Redis::start().await;
+    let _worker = Worker::default().start(&redis);
+    let agent = Agent::start(&redis).await;
+    agent.knows("w1@test").await;
+    let mut publisher = Publisher::start(&redis, &[]);
+    let id = publisher.task("floor.fail", json!([1]));
+    agent.saw(&id, TaskEventKind::Failed).await;
+    redis.run(&["DEL", &format!("celery-task-meta-{id}")]);
+    // As after kill -9: all that the first had in memory is gone.
+    let agent = Agent::start(&redis).await;
+    assert_eq!(agent.engine.retry_task(&retry(&id)).await.expect_err("forgotten").code(), "not_found");
+    let known = KnownTask { name: Some("floor.fail".into()), queue: Some("celery".into()), ..KnownTask::default() };
+    let told = RetryRequest { known, ..retry(&id) };
+    let tried = agent.engine.retry_task(&told).await.expect_err("no arguments");
+    let previewed = agent.engine.preview_retry(std::slice::from_ref(&told)).await.expect("an answer").remove(0);
+    assert_eq!((tried.code(), Err(tried.clone())), ("no_original_payload", previewed));
+    assert!(tried.to_string().contains("restarted") && tried.to_string().contains("Supply args and kwargs"), "{tried}");
+    let supplied = RetryRequest { args: Some(vec![json!("supplied")]), kwargs: Some(serde_json::Map::new()), ..told };
+    let again = agent.engine.retry_task(&supplied).await.expect("published");
+    assert_eq!(again.message.as_deref().map(|said| said.contains("its message was not seen")), Some(true));
+    let sent = agent.saw(&again.new_task_id, TaskEventKind::Sent).await;
+    assert_eq!((sent.name.as_deref(), sent.queue.as_deref()), (Some("floor.fail"), Some("celery")));
+    let received = agent.saw(&again.new_task_id, TaskEventKind::Received).await;
+    assert_eq!((received.args, received.root_id.as_deref()), (Some(json!(["supplied"])), Some(id.as_str())));
+    agent.stop().await;
 }
 
 #[tokio::test]

@@ -37,6 +37,21 @@ def fail(*args, **kwargs):
     raise ValueError("it's broken")
 
 
+@app.task(name="floor.until")
+def until(path, *args):
+    """Fails until there is such a file."""
+    if not os.path.exists(path):
+        raise ValueError("it's not there")
+    return ["there", *args]
+
+
+@app.task(name="floor.mark", bind=True)
+def mark(self, folder):
+    """Leaves a file that is named after the task."""
+    with open(os.path.join(folder, self.request.id), "a") as file:
+        file.write("x")
+
+
 @app.task(name="floor.flaky", bind=True, max_retries=5)
 def flaky(self, failures):
     if self.request.retries < failures:

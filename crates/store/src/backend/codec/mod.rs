@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
-use taskplane_model::task::{Progress, Stamped};
+use taskplane_model::task::{Progress, Stamped, ToldQueue};
 use taskplane_model::{TaskRecord, Timestamp};
 
 use crate::backend::corrupt;
@@ -49,6 +49,7 @@ const BATCHES: u64 = 17;
 const AGENTS: u64 = 18;
 const ROUTING_KEY_IS_QUEUE: u64 = 20;
 const EXCHANGE_IS_QUEUE: u64 = 21;
+const EXACT_QUEUE: u64 = 22;
 const AS_UUID: u64 = 32;
 
 /// What is known of a record without its bytes.
@@ -175,12 +176,16 @@ fn put_ids(out: &mut Vec<u8>, record: &TaskRecord) {
 }
 
 fn put_stamped(out: &mut Vec<u8>, record: &TaskRecord, base: Timestamp) {
+    fn put(out: &mut Vec<u8>, attempt: u32, ts: Timestamp, base: Timestamp) {
+        put_number(out, u64::from(attempt));
+        put_signed(out, ts.0.wrapping_sub(base.0));
+    }
     fn stamp<T>(out: &mut Vec<u8>, fact: &Stamped<T>, base: Timestamp) {
-        put_number(out, u64::from(fact.attempt));
-        put_signed(out, fact.ts.0.wrapping_sub(base.0));
+        put(out, fact.attempt, fact.ts, base);
     }
     if let Some(fact) = &record.queue {
-        put_nested_field(out, QUEUE, |out| stamp(out, fact, base));
+        let field = if fact.is_exact { EXACT_QUEUE } else { QUEUE };
+        put_nested_field(out, field, |out| put(out, fact.attempt, fact.ts, base));
     }
     if let Some(fact) = &record.eta {
         put_nested_field(out, ETA, |out| {
@@ -257,9 +262,9 @@ fn take_field(record: &mut TaskRecord, field: u64, bytes: &[u8], frame: &Frame<'
         KWARGS => record.kwargs = Some(text(bytes)?),
         ROUTING_KEY => record.routing_key = Some(text(bytes)?),
         EXCHANGE => record.exchange = Some(text(bytes)?),
-        QUEUE => {
-            let (attempt, ts) = stamp(&mut from)?;
-            record.queue = frame.queue.map(|queue| Stamped { attempt, ts, value: queue.to_owned() });
+        QUEUE | EXACT_QUEUE => {
+            let ((attempt, ts), is_exact) = (stamp(&mut from)?, field == EXACT_QUEUE);
+            record.queue = frame.queue.map(|queue| ToldQueue { attempt, is_exact, ts, value: queue.to_owned() });
         }
         ETA => {
             let (attempt, ts) = stamp(&mut from)?;

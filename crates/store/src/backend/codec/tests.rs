@@ -1,4 +1,4 @@
-use taskplane_model::task::Mark;
+use taskplane_model::task::{Mark, ToldQueue};
 use taskplane_model::{KnownBy, TaskEventKind};
 
 use super::*;
@@ -8,6 +8,10 @@ const UUID: &str = "0b7f5a1e-3c4d-4e5f-8a9b-0c1d2e3f4a5b";
 
 fn stamped<T>(value: T) -> Option<Stamped<T>> {
     Some(Stamped { attempt: 2, ts: BASE.plus(-77), value })
+}
+
+fn queue(value: &str, is_exact: bool) -> Option<ToldQueue> {
+    Some(ToldQueue { attempt: 2, is_exact, ts: BASE.plus(-77), value: value.to_owned() })
 }
 
 fn mark(kind: TaskEventKind, at: i64) -> Mark {
@@ -21,7 +25,7 @@ fn everything() -> TaskRecord {
         name: text("shop.pay"),
         args: text("[1]"),
         kwargs: text("{\"ü\":1}"),
-        queue: stamped("payments".to_owned()),
+        queue: queue("payments", false),
         routing_key: text("payments"),
         exchange: text(""),
         root_id: text(""),
@@ -76,6 +80,7 @@ fn round_trip(record: &TaskRecord) -> usize {
 #[test]
 fn every_field_comes_back() {
     round_trip(&everything());
+    round_trip(&TaskRecord { queue: queue("payments", true), ..TaskRecord::default() });
     round_trip(&TaskRecord::default());
     let progress = Progress { done_bits: None, total_bits: Some(7), note: None };
     round_trip(&TaskRecord { progress: stamped(progress), ..TaskRecord::default() });
@@ -92,7 +97,7 @@ fn large_records_are_compressed() {
 fn an_ordinary_record_is_small() {
     let mut record = TaskRecord {
         name: Some("shop.pay".into()),
-        queue: stamped("payments".into()),
+        queue: queue("payments", true),
         routing_key: Some("payments".into()),
         root_id: Some(String::new()),
         ..TaskRecord::default()

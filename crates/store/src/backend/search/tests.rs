@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use taskplane_model::filter::TaskFilter;
-use taskplane_model::task::{Mark, Stamped};
+use taskplane_model::task::{Mark, ToldQueue};
 use taskplane_model::{TaskEventKind, TaskRecord, Timestamp};
 
 use super::lookup::Rows;
@@ -56,7 +56,12 @@ impl Sample {
         let mut record = TaskRecord {
             name: (random.below(9) > 0).then(|| format!("shop.task{}", random.below(6))),
             kwargs: (random.below(9) > 0).then_some(kwargs).flatten(),
-            queue: (queue > 0).then(|| Stamped { attempt: 0, ts: NOW, value: format!("queue{queue}") }),
+            queue: (queue > 0).then(|| ToldQueue {
+                attempt: 0,
+                is_exact: false,
+                ts: NOW,
+                value: format!("queue{queue}"),
+            }),
             ..TaskRecord::default()
         };
         if random.below(20) == 0 {

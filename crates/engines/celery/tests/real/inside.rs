@@ -1,0 +1,174 @@
+//! An engine within the application: hooks tell it of the tasks, it watches the queues, and every command works all the same.
+
+use serde_json::{Value, json};
+use taskplane_agent::engine::{
+    CancelRequest, Engine as _, EnqueueRequest, FoundState, RetryRequest, WorkerAction, WorkerControlRequest,
+};
+use taskplane_engine_celery::{CeleryConfig, CeleryEngine, Watch};
+use taskplane_model::{TaskEventKind, Timestamp};
+
+use crate::harness::{Agent, Place, Publisher, Rabbit, Redis, Worker, config, eventually};
+
+fn inside(place: &impl Place) -> CeleryConfig {
+    let CeleryConfig { timings, result_backend_url, .. } = config(place);
+    CeleryConfig { timings, result_backend_url, ..CeleryConfig::inside(place.observed_broker()) }
+}
+
+/// What a hook in the worker would tell.
+fn tell(engine: &CeleryEngine, kind: &str, id: &str) {
+    let at = Timestamp(Timestamp::parse_rfc3339("2026-11-22T00:00:00Z").expect("a time").0);
+    let event = json!({"event_type": kind, "ts": at.to_string(), "engine": "celery", "task_id": id, "retries": 0,
+        "worker": "w1@test"});
+    engine.told_event(&event.to_string());
+}
+
+/// The message that waits in the queue, as a worker will receive it.
+fn waiting(redis: &Redis) -> String {
+    redis.run(&["LINDEX", "celery", "-1"]).trim().to_owned()
+}
+
+fn retry(id: &str) -> RetryRequest {
+    RetryRequest { task_id: id.into(), ..RetryRequest::default() }
+}
+
+#[tokio::test]
+async fn a_failed_task_is_retried_from_the_message_that_its_worker_received() {
+    let redis = Redis::start().await;
+    let mut publisher = Publisher::start(&redis, &[]);
+    let long = json!(["C:\\new\n", 0.1, "hello ".repeat(5_000)]);
+    let head = publisher.send(json!({"task": "floor.fail", "args": long, "then": ["floor.echo"],
+        "options": {"headers": {"x-mine": 1}}}));
+    let original = waiting(&redis);
+    let _worker = Worker::default().start(&redis);
+    redis.result(&head).await;
+
+    let folder = tempfile::tempdir().expect("a directory");
+    let kept = CeleryConfig { payload_dir: Some(folder.path().to_owned()), ..inside(&redis) };
+    let agent = Agent::with(kept.clone()).await;
+    tell(&agent.engine, "task_received", &head);
+    agent.engine.told_original(original.as_bytes());
+    tell(&agent.engine, "task_failed", &head);
+    agent.stop().await;
+
+    // Another process, which has been told nothing.
+    let agent = Agent::with(kept).await;
+    let [preview] = &agent.engine.preview_retry(&[retry(&head)]).await.expect("an answer")[..] else {
+        panic!("one answer")
+    };
+    let preview = preview.as_ref().expect("can be retried");
+    assert_eq!((preview.lossless, &json!(preview.args)), (true, &long));
+    let again = agent.engine.retry_task(&retry(&head)).await.expect("published");
+    let said = again.message.expect("a message");
+    assert!(said.contains("original arguments") && said.contains("rest of its chain"), "{said}");
+    assert_eq!(redis.result(&again.new_task_id).await["status"], "FAILURE");
+    assert_eq!(agent.engine.capabilities()["originals"], "captured");
+}
+
+#[tokio::test]
+async fn it_watches_the_queues_and_asks_nobody() {
+    let redis = Redis::start().await;
+    let agent = Agent::with(inside(&redis)).await;
+    let _worker = Worker::default().start(&redis);
+    let mut publisher = Publisher::start(&redis, &[]);
+    let done = publisher.task("floor.echo", json!([1]));
+    redis.result(&done).await;
+    publisher.send(json!({"task": "floor.echo", "options": {"queue": "nobody"}}));
+    eventually("the queue is told", || agent.queue("nobody").filter(|queue| queue.depth == Some(1))).await;
+    let told: Vec<_> = agent.task(&done).into_iter().filter(|seen| seen.kind != TaskEventKind::Sent).collect();
+    assert_eq!((told, agent.worker("w1@test")), (Vec::new(), None));
+    // It could only know those of its own host.
+    assert!(agent.queues("nobody").iter().all(|queue| queue.consumers.is_none()));
+    let asked = redis.run(&["EXISTS", "_kombu.binding.reply.celery.pidbox"]);
+    assert_eq!(asked.trim(), "0", "workers were asked");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn commands_find_out_what_they_need() {
+    let redis = Redis::start().await;
+    let agent = Agent::with(inside(&redis)).await;
+    let _worker = Worker { args: &["--pool", "prefork", "--concurrency", "2"], ..Worker::default() }.start(&redis);
+    let mut publisher = Publisher::start(&redis, &[]);
+    let slow = publisher.task("floor.slow", json!([60]));
+    let gone = publisher.task("floor.echo", json!([2]));
+    redis.result(&gone).await;
+    let state = async || {
+        let mut found = agent.engine.query_state(&[slow.clone(), gone.clone()]).await.expect("an answer");
+        [&slow, &gone].map(|id| found.tasks.remove(id).expect("each that was asked for").state)
+    };
+    assert_eq!(state().await, [FoundState::Started, FoundState::Succeeded]);
+    // What commands find out that no hook told is told.
+    agent.saw(&slow, TaskEventKind::Started).await;
+    agent.saw(&gone, TaskEventKind::Succeeded).await;
+
+    let new = EnqueueRequest { name: "floor.echo".into(), args: vec![json!(3)], ..EnqueueRequest::default() };
+    let new = agent.engine.enqueue_task(&new).await.expect("published").new_task_id;
+    assert_eq!(redis.result(&new).await["result"]["args"], json!([3]));
+
+    agent.engine.told_event(&online().to_string());
+    let grow = WorkerControlRequest { workers: vec!["w1@test".into()], action: WorkerAction::PoolGrow(1) };
+    assert_eq!(agent.engine.worker_control(&grow).await.expect("an answer").replies.len(), 1);
+    eventually("it is asked what it is now", || {
+        agent.worker("w1@test").filter(|worker| worker.facts.concurrency == Some(3))
+    })
+    .await;
+
+    let cancel = CancelRequest { task_id: slow.clone(), terminate: true, signal: None };
+    let said = agent.engine.cancel_task(&cancel).await.expect("cancelled").message.expect("a message");
+    assert!(said.contains("terminated on w1@test"), "{said}");
+    assert_eq!(redis.result(&slow).await["status"], "REVOKED");
+    assert_eq!(agent.engine.purge_queue("celery").await.expect("purged"), 0);
+}
+
+fn online() -> Value {
+    json!({"event_type": "worker_online", "worker": "w1@test", "pool": "prefork", "concurrency": 2, "queues": ["celery"]})
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_answer_is_not_taken_for_gone() {
+    let redis = Redis::start().await;
+    let mut worker = Worker::default().start(&redis);
+    let agent = Agent::with(inside(&redis)).await;
+    let mut publisher = Publisher::start(&redis, &[]);
+    let slow = publisher.task("floor.slow", json!([60]));
+    eventually("it began", || (redis.run(&["LLEN", "celery"]).trim() == "0").then_some(())).await;
+    tell(&agent.engine, "task_started", &slow);
+    let other = Worker { name: "w2", ..Worker::default() }.start(&redis);
+    eventually("the other listens", || {
+        redis.run(&["SMEMBERS", "_kombu.binding.celery.pidbox"]).contains("w2@test").then_some(())
+    })
+    .await;
+    worker.kill();
+    let ask = async || agent.engine.query_state(std::slice::from_ref(&slow)).await.expect("an answer");
+    assert_eq!(ask().await.workers_silent, ["w1@test"]);
+    // Nothing is told of it, nor heard of it, for so long that it is gone.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let mut found = ask().await;
+        if found.workers_silent.is_empty() {
+            let evidence = found.tasks.remove(&slow).expect("that was asked for").evidence.join("; ");
+            assert!(evidence.contains("w1@test, which had it, is gone"), "{evidence}");
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "it stays silent");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(agent.worker("w1@test"), None, "that is for its own hooks to tell");
+    drop(other);
+}
+
+#[tokio::test]
+async fn on_rabbitmq_every_worker_is_heard() {
+    let rabbit = Rabbit::start().await;
+    let config = inside(&rabbit);
+    assert_eq!(config.watch, Watch::Queues);
+    let agent = Agent::with(config).await;
+    let workers = ["w1", "w2"].map(|name| Worker { name, ..Worker::default() }.start(&rabbit));
+    agent.engine.told_event(&online().to_string());
+    let ping = WorkerControlRequest { workers: Vec::new(), action: WorkerAction::Ping };
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(40);
+    while agent.engine.worker_control(&ping).await.expect("an answer").replies.len() < 2 {
+        assert!(std::time::Instant::now() < end, "one of them is never heard");
+    }
+    drop(workers);
+}

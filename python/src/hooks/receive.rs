@@ -1,0 +1,104 @@
+//! The worker's main process: what it takes from the broker, and what it does not run.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use taskplane_model::TaskEventKind;
+
+use super::{add_arguments, add_facts, guarded, id_in, observed, original, task_name, tell, worker_in};
+use crate::clock::now;
+use crate::read::fields::{attribute, count, facts_of, item, name, truth};
+use crate::signal_names::signal_name;
+use crate::state;
+
+/// `task_received`: a worker has the message, and its host keeps it for a retry.
+#[pyfunction]
+pub(crate) fn task_received(request: &Bound<'_, PyAny>) {
+    guarded(|| {
+        let py = request.py();
+        let ts = now();
+        let facts = attribute(request, intern!(py, "request_dict"))?;
+        let facts = facts.cast::<PyDict>().ok()?;
+        let task_type = item(facts, intern!(py, "task")).and_then(|found| name(&found));
+        let rules = state::rules(task_type.as_deref())?;
+        let mut task = observed(TaskEventKind::Received, id_in(facts)?);
+        task.name = task_type;
+        task.worker = worker_in(facts);
+        add_facts(&mut task, facts);
+        let (args, kwargs) = (item(facts, intern!(py, "args")), item(facts, intern!(py, "kwargs")));
+        add_arguments(&mut task, &rules, args.as_ref(), kwargs.as_ref());
+        if let Some(retries) = task.retries.filter(|retries| *retries > 0) {
+            state::remember_attempt(&task.task_id, retries);
+        }
+        let message = attribute(request, intern!(py, "message"));
+        if let Some(message) = message.and_then(|message| original::envelope(&message)) {
+            state::keep_original(&message);
+        }
+        tell(&rules, ts, task);
+        Some(())
+    });
+}
+
+/// `task_revoked`: cancelled before it ran, killed while it ran, or expired.
+#[pyfunction]
+pub(crate) fn task_revoked(
+    task: &Bound<'_, PyAny>,
+    request: &Bound<'_, PyAny>,
+    terminated: &Bound<'_, PyAny>,
+    signum: &Bound<'_, PyAny>,
+    expired: &Bound<'_, PyAny>,
+) {
+    guarded(|| {
+        let facts = facts_of(request)?;
+        let task_type = task_name(task);
+        let rules = state::rules(task_type.as_deref())?;
+        let mut revoked = observed(TaskEventKind::Revoked, id_in(&facts)?);
+        revoked.name = task_type;
+        revoked.worker = worker_in(&facts);
+        add_facts(&mut revoked, &facts);
+        revoked.terminated = truth(terminated);
+        revoked.expired = truth(expired);
+        revoked.signal = count(signum).map(signal_name).or_else(|| name(signum));
+        tell(&rules, now(), revoked);
+        Some(())
+    });
+}
+
+/// `task_rejected`: the message cannot be made a task of. One without an id belongs to no task.
+#[pyfunction]
+pub(crate) fn task_rejected(message: &Bound<'_, PyAny>) {
+    guarded(|| {
+        let headers = attribute(message, intern!(message.py(), "headers"))?;
+        let headers = headers.cast::<PyDict>().ok()?;
+        let task_type = item(headers, intern!(message.py(), "task")).and_then(|found| name(&found));
+        let rules = state::rules(task_type.as_deref())?;
+        let mut task = observed(TaskEventKind::Rejected, id_in(headers)?);
+        add_facts(&mut task, headers);
+        task.requeue = Some(false);
+        tell(&rules, now(), task);
+        Some(())
+    });
+}
+
+/// `task_unknown`: Celery fails such a task at once.
+#[pyfunction]
+pub(crate) fn task_unknown(message: &Bound<'_, PyAny>, task_type: &Bound<'_, PyAny>, task_id: &Bound<'_, PyAny>) {
+    guarded(|| {
+        let task_type = name(task_type);
+        let rules = state::rules(task_type.as_deref())?;
+        let mut task = observed(TaskEventKind::Failed, name(task_id)?);
+        if let Some(headers) = attribute(message, intern!(message.py(), "headers"))
+            && let Ok(headers) = headers.cast::<PyDict>()
+        {
+            add_facts(&mut task, headers);
+        }
+        task.exception = Some("NotRegistered".into());
+        task.exception_message = task_type.clone();
+        task.name = task_type;
+        if let Some(message) = original::envelope(message) {
+            state::keep_original(&message);
+        }
+        tell(&rules, now(), task);
+        Some(())
+    });
+}

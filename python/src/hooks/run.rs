@@ -1,0 +1,189 @@
+//! The running side: pool children, threads, greenlets, or the caller itself where tasks are eager.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use taskplane_agent::engine::TaskObservation;
+use taskplane_model::{TaskEventKind, Timestamp};
+
+use super::exception::Raised;
+use super::{add_arguments, add_facts, guarded, id_in, observed, running_request, task_name, tell, worker_in};
+use crate::clock::now;
+use crate::read::Reader;
+use crate::read::fields::{attribute, facts_of, instant, item, name, number, text, truth};
+use crate::state::{self, Rules};
+
+/// `task_prerun`.
+#[pyfunction]
+pub(crate) fn task_started(
+    task_id: &Bound<'_, PyAny>,
+    task: &Bound<'_, PyAny>,
+    args: &Bound<'_, PyAny>,
+    kwargs: &Bound<'_, PyAny>,
+) {
+    guarded(|| {
+        let ts = now();
+        let task_type = task_name(task);
+        let rules = state::rules(task_type.as_deref())?;
+        let mut started = observed(TaskEventKind::Started, name(task_id)?);
+        started.name = task_type;
+        if let Some(request) = running_request(task) {
+            started.worker = worker_in(&request);
+            add_facts(&mut started, &request);
+        }
+        add_arguments(&mut started, &rules, Some(args), Some(kwargs));
+        state::began(&started.task_id);
+        tell(&rules, ts, started);
+        Some(())
+    });
+}
+
+/// `task_success`. Celery says how long it ran from 5.7 on; before, it is the time since `task_prerun`.
+#[pyfunction]
+pub(crate) fn task_succeeded(task: &Bound<'_, PyAny>, result: &Bound<'_, PyAny>, runtime: &Bound<'_, PyAny>) {
+    guarded(|| {
+        let request = running_request(task)?;
+        let (rules, mut succeeded) = ended(TaskEventKind::Succeeded, task, id_in(&request)?, Some(&request))?;
+        succeeded.runtime_ms = number(runtime).map(|seconds| seconds * 1000.0).or(succeeded.runtime_ms);
+        if rules.shows_values() {
+            succeeded.result = Some(Reader::new().value(result));
+        }
+        tell(&rules, now(), succeeded);
+        Some(())
+    });
+}
+
+/// `task_failure`: told by the child, or by the main process where the child was lost or its time was up.
+#[pyfunction]
+pub(crate) fn task_failed(
+    task: &Bound<'_, PyAny>,
+    task_id: &Bound<'_, PyAny>,
+    exception: &Bound<'_, PyAny>,
+    args: &Bound<'_, PyAny>,
+    kwargs: &Bound<'_, PyAny>,
+    einfo: &Bound<'_, PyAny>,
+) {
+    guarded(|| {
+        let task_id = name(task_id)?;
+        let request = running_request(task).filter(|request| id_in(request).as_ref() == Some(&task_id));
+        let (rules, mut failed) = ended(TaskEventKind::Failed, task, task_id, request.as_ref())?;
+        if request.is_none() {
+            failed.retries = state::attempt_of(&failed.task_id);
+            add_arguments(&mut failed, &rules, Some(args), Some(kwargs));
+        }
+        add_exception(&mut failed, &rules, Some(exception), einfo);
+        tell(&rules, now(), failed);
+        Some(())
+    });
+}
+
+/// `task_retry`: this attempt failed, and the next one waits. `reason` is the `Retry` that was raised.
+#[pyfunction]
+pub(crate) fn task_retried(
+    task: &Bound<'_, PyAny>,
+    request: &Bound<'_, PyAny>,
+    reason: &Bound<'_, PyAny>,
+    einfo: &Bound<'_, PyAny>,
+) {
+    guarded(|| {
+        let py = task.py();
+        let ts = now();
+        let request = facts_of(request)?;
+        let (rules, mut retried) = ended(TaskEventKind::Retry, task, id_in(&request)?, Some(&request))?;
+        retried.eta = None;
+        let reason = facts_of(reason);
+        let of = |key| reason.as_ref().and_then(|reason| item(reason, key));
+        if let Some(when) = of(intern!(py, "when")) {
+            retried.eta = number(&when).map(|seconds| after(ts, seconds)).or_else(|| instant(&when));
+        }
+        let cause = of(intern!(py, "exc"));
+        add_exception(&mut retried, &rules, cause.as_ref(), einfo);
+        if cause.is_none() {
+            retried.exception = Some("Retry".into());
+            let said = of(intern!(py, "message")).or_else(|| of(intern!(py, "excs")));
+            retried.exception_message = said.filter(|_| rules.shows_values()).and_then(|said| text(&said));
+        }
+        tell(&rules, ts, retried);
+        Some(())
+    });
+}
+
+/// `task_postrun` of a task that raised `Reject`.
+#[pyfunction]
+pub(crate) fn task_turned_down(task: &Bound<'_, PyAny>, task_id: &Bound<'_, PyAny>, requeue: &Bound<'_, PyAny>) {
+    guarded(|| {
+        let task_id = name(task_id)?;
+        let request = running_request(task).filter(|request| id_in(request).as_ref() == Some(&task_id));
+        let (rules, mut rejected) = ended(TaskEventKind::Rejected, task, task_id, request.as_ref())?;
+        rejected.requeue = truth(requeue);
+        tell(&rules, now(), rejected);
+        Some(())
+    });
+}
+
+/// What the application says of a running task.
+#[pyfunction]
+pub(crate) fn task_progress(
+    task: &Bound<'_, PyAny>,
+    done: &Bound<'_, PyAny>,
+    total: &Bound<'_, PyAny>,
+    note: &Bound<'_, PyAny>,
+) {
+    guarded(|| {
+        let (done, total) = (number(done), number(total));
+        let request = running_request(task)?;
+        let task_id = id_in(&request)?;
+        let is_last = done.is_some() && done == total;
+        if !state::may_tell_progress(&task_id, is_last) {
+            return None;
+        }
+        let task_type = task_name(task);
+        let rules = state::rules(task_type.as_deref())?;
+        let mut progress = observed(TaskEventKind::Progress, task_id);
+        progress.name = task_type;
+        progress.worker = worker_in(&request);
+        progress.retries = item(&request, intern!(task.py(), "retries")).and_then(|found| found.extract().ok());
+        progress.done = done;
+        progress.total = total;
+        progress.note = text(note);
+        tell(&rules, now(), progress);
+        Some(())
+    });
+}
+
+/// An event that ends an attempt.
+fn ended(
+    kind: TaskEventKind,
+    task: &Bound<'_, PyAny>,
+    task_id: String,
+    request: Option<&Bound<'_, PyDict>>,
+) -> Option<(Rules, TaskObservation)> {
+    let task_type = task_name(task);
+    let rules = state::rules(task_type.as_deref())?;
+    let mut end = observed(kind, task_id);
+    end.runtime_ms = state::ran_for(&end.task_id).map(|ran| ran.as_secs_f64() * 1000.0);
+    end.name = task_type;
+    if let Some(request) = request {
+        end.worker = worker_in(request);
+        end.retries = item(request, intern!(request.py(), "retries")).and_then(|found| found.extract().ok());
+    }
+    Some((rules, end))
+}
+
+fn add_exception(
+    task: &mut TaskObservation,
+    rules: &Rules,
+    exception: Option<&Bound<'_, PyAny>>,
+    einfo: &Bound<'_, PyAny>,
+) {
+    let traceback = attribute(einfo, intern!(einfo.py(), "traceback")).and_then(|traceback| text(&traceback));
+    if let Some(raised) = exception.and_then(|exception| Raised::read(exception, traceback.as_deref())) {
+        task.exception = Some(raised.name);
+        task.exception_message = raised.message.filter(|_| rules.shows_values());
+    }
+    task.traceback = traceback.filter(|_| rules.shows_values());
+}
+
+fn after(ts: Timestamp, seconds: f64) -> Timestamp {
+    ts.plus((seconds.clamp(0.0, 1e9) * 1e6) as i64)
+}

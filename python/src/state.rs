@@ -1,0 +1,200 @@
+//! What this process is: its settings, its captures, its collector.
+//!
+//! Only touched under the GIL, which is never released while it is locked: a fork never finds it locked, and no hook ever
+//! waits for it. The collector's thread does not touch it.
+
+mod captures;
+mod memory;
+mod rules;
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
+use std::time::Duration;
+
+use taskplane_agent::engine::Observation;
+
+use crate::collector::Collecting;
+use crate::settings::Settings;
+use captures::Captures;
+use memory::Memory;
+pub(crate) use memory::Publishing;
+use rules::RuleBook;
+pub(crate) use rules::{Rules, TaskRules};
+
+static STATE: Mutex<State> = Mutex::new(State::new());
+/// Hooks that failed, by our own mistake.
+static FAILED_HOOKS: AtomicU64 = AtomicU64::new(0);
+
+struct State {
+    settings: Option<Arc<Settings>>,
+    rules: RuleBook,
+    captures: Captures,
+    collecting: Option<Collecting>,
+    /// This process neither collects nor stands by: its parent does, or it was told to stop.
+    leaves_collecting: bool,
+    memory: Memory,
+}
+
+impl State {
+    const fn new() -> Self {
+        Self {
+            settings: None,
+            rules: RuleBook::new(),
+            captures: Captures::new(),
+            collecting: None,
+            leaves_collecting: false,
+            memory: Memory::new(),
+        }
+    }
+
+    /// Sees to it that this process collects or stands by, if it is to.
+    fn see_to_collecting(&mut self) {
+        if self.collecting.is_none()
+            && !self.leaves_collecting
+            && let Some(settings) = &self.settings
+        {
+            self.collecting = Collecting::begin(Arc::clone(settings));
+        }
+    }
+}
+
+/// The state; `None` if it is locked after all: then the event is lost, and the application goes on.
+fn lock() -> Option<MutexGuard<'static, State>> {
+    match STATE.try_lock() {
+        Ok(state) => Some(state),
+        Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// Begins with `settings`, or goes on with those that there are.
+pub(crate) fn begin(settings: Settings) {
+    let Some(mut state) = lock() else { return };
+    if state.settings.is_none() {
+        state.rules.begin(settings.agent.redaction.clone(), Arc::clone(&settings.redactor));
+        state.settings = Some(Arc::new(settings));
+    }
+    state.see_to_collecting();
+}
+
+pub(crate) fn leave_collecting() {
+    if let Some(mut state) = lock() {
+        state.leaves_collecting = true;
+    }
+}
+
+/// In a forked child: its parent's file is closed, its parent's threads do not exist.
+pub(crate) fn forget_parent() {
+    taskplane_agent::forget_inherited_locks();
+    let Some(mut state) = lock() else { return };
+    state.captures = Captures::new();
+    state.memory = Memory::new();
+    state.leaves_collecting = false;
+    // Nothing of the parent's thread is left that could be ended here.
+    mem::forget(state.collecting.take());
+}
+
+/// Ends collecting here for good, and gives what is to be awaited for it.
+pub(crate) fn end_collecting() -> Option<Collecting> {
+    let mut state = lock()?;
+    state.leaves_collecting = true;
+    state.collecting.take()
+}
+
+pub(crate) fn is_collecting() -> bool {
+    lock().is_some_and(|state| state.collecting.as_ref().is_some_and(Collecting::is_leading))
+}
+
+pub(crate) fn counts() -> BTreeMap<&'static str, u64> {
+    let (captured, dropped) = lock().map_or((0, 0), |state| state.captures.counts());
+    BTreeMap::from([("captured", captured), ("dropped", dropped), ("failed_hooks", FAILED_HOOKS.load(Relaxed))])
+}
+
+pub(crate) fn set_task_rules(task_type: String, rules: TaskRules) {
+    if let Some(mut state) = lock() {
+        state.rules.set(task_type, rules);
+    }
+}
+
+pub(crate) fn count_failed_hook() {
+    FAILED_HOOKS.fetch_add(1, Relaxed);
+}
+
+/// True when hooks have anybody to tell.
+pub(crate) fn is_capturing() -> bool {
+    lock().is_some_and(|state| state.settings.is_some())
+}
+
+/// How values of a task type are shown. `None` while nobody wants to know anything.
+pub(crate) fn rules(task_type: Option<&str>) -> Option<Rules> {
+    let mut state = lock()?;
+    state.settings.as_ref()?;
+    state.rules.of(task_type)
+}
+
+/// Redacts the event and writes it.
+pub(crate) fn tell(rules: &Rules, observation: &Observation) {
+    let event = rules.redactor().encode(observation);
+    with_captures(|captures, settings| captures.event(settings, observation.ts, &event));
+}
+
+/// Writes the message of a task, which stays on this host.
+pub(crate) fn keep_original(message: &[u8]) {
+    with_captures(|captures, settings| captures.original(settings, message));
+}
+
+fn with_captures(write: impl FnOnce(&mut Captures, &Settings)) {
+    let Some(mut state) = lock() else { return count_failed_hook() };
+    let state = &mut *state;
+    state.see_to_collecting();
+    if let Some(settings) = &state.settings {
+        write(&mut state.captures, settings);
+    }
+}
+
+pub(crate) fn remember_publishing(publishing: Publishing) {
+    if let Some(mut state) = lock() {
+        state.memory.remember_publishing(publishing);
+    }
+}
+
+pub(crate) fn take_publishing(task_id: &str) -> Option<Publishing> {
+    lock()?.memory.take_publishing(task_id)
+}
+
+pub(crate) fn remember_attempt(task_id: &str, retries: u32) {
+    if let Some(mut state) = lock() {
+        state.memory.remember_attempt(task_id, retries);
+    }
+}
+
+pub(crate) fn attempt_of(task_id: &str) -> Option<u32> {
+    lock()?.memory.attempt_of(task_id)
+}
+
+pub(crate) fn began(task_id: &str) {
+    if let Some(mut state) = lock() {
+        state.memory.began(task_id);
+    }
+}
+
+pub(crate) fn ran_for(task_id: &str) -> Option<Duration> {
+    lock()?.memory.ran_for(task_id)
+}
+
+pub(crate) fn may_tell_progress(task_id: &str, is_last: bool) -> bool {
+    lock().is_some_and(|mut state| state.memory.may_tell_progress(task_id, is_last))
+}
+
+pub(crate) fn may_tell_heartbeat(active: u64, processed: u64, every: Duration, when_changed: Duration) -> bool {
+    lock().is_some_and(|mut state| state.memory.may_tell_heartbeat((active, processed), every, when_changed))
+}
+
+/// Name of this host.
+pub(crate) fn hostname() -> Option<String> {
+    static HOSTNAME: OnceLock<Option<String>> = OnceLock::new();
+    let read = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    HOSTNAME.get_or_init(|| read().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())).clone()
+}

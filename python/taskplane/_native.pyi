@@ -1,0 +1,115 @@
+"""The agent in Rust. Hooks read what they are given, redact it and append it to a file; one thread delivers it.
+
+No hook raises, waits for the network, the brain or a disk to sync, keeps a reference to what it was given, or runs code
+of the application. Before `start` they do nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+__version__: str
+
+def start(
+    *,
+    brain_url: str,
+    token: str | None,
+    token_file: str | None,
+    name: str,
+    data_dir: str,
+    role: str,
+    framework: str,
+    framework_version: str | None,
+    brokers: Sequence[tuple[str, str | None]],
+    redact_keys: Sequence[str],
+    redact_patterns: Sequence[str],
+    redact_strings: str,
+    ca_cert: str | None,
+    client_cert: str | None,
+    client_key: str | None,
+    metadata: Mapping[str, str],
+    log_level: str,
+) -> None:
+    """Begins to capture and, unless the parent does it, to collect. Returns at once.
+
+    `role` is `worker`, `web`, `beat` or `script`; `brokers` are broker URLs, each with the URL of its result backend.
+    A forked child goes on with the same settings by itself. A second call in the same process changes nothing.
+
+    Raises ValueError when a setting is wrong, OSError when the folder cannot be used.
+    """
+
+def leave_collecting_to_parent() -> None:
+    """For children that are killed and replaced at will: what they capture, their parent collects."""
+
+def forget_parent() -> None:
+    """For `os.register_at_fork(after_in_child=...)`: lets go of the parent's file and thread."""
+
+def stop(timeout: float) -> bool:
+    """Hands over what was captured and ends collecting, within `timeout` seconds. The GIL is released meanwhile.
+
+    True when nothing is left to do: the brain has it, or another process of the same agent collects it. What is
+    left is in files, and delivered by the next process of the same agent. Hooks go on capturing.
+    """
+
+def is_collecting() -> bool:
+    """True when this process is the one that delivers what all processes of the same agent capture."""
+
+def counts() -> dict[str, int]:
+    """What this process's hooks did: `captured` and `dropped` events, `failed_hooks`."""
+
+def set_task_rules(task_name: str, *, extra_keys: Sequence[str], strings: str | None, capture: bool) -> None:
+    """Redaction of one task type besides the rules of `start`: further keys, how strings are shown, or no values at all.
+
+    Raises ValueError when `strings` is not `default`, `patterns-only` or `mask-all`.
+    """
+
+def use_schedules(module: ModuleType) -> None:
+    """The application has schedules, which `module` lists and changes: `taskplane.django.schedules`. Before `start`."""
+
+def schedules_changed() -> None:
+    """A schedule was changed in this process: the agent looks at once. Does nothing where none looks."""
+
+# Hooks. `task` is a Celery task, `request` one of its requests.
+
+def task_publishing(
+    body: Any, exchange: Any, routing_key: Any, declare: Any, headers: Any, properties: Any
+) -> None:
+    """Before a message is published: remembers what only is known here."""
+
+def task_sent(task_type: Any, body: Any, exchange: Any, routing_key: Any, headers: Any) -> None:
+    """After a message was published."""
+
+def task_received(request: Any) -> None:
+    """A worker took a message. The message itself is kept on this host, for a retry."""
+
+def task_started(task_id: Any, task: Any, args: Any, kwargs: Any) -> None: ...
+def task_succeeded(task: Any, result: Any, runtime: Any) -> None:
+    """`runtime` in seconds, or None where Celery does not say it."""
+
+def task_failed(task: Any, task_id: Any, exception: Any, args: Any, kwargs: Any, einfo: Any) -> None: ...
+def task_retried(task: Any, request: Any, reason: Any, einfo: Any) -> None: ...
+def task_revoked(task: Any, request: Any, terminated: Any, signum: Any, expired: Any) -> None: ...
+def task_rejected(message: Any) -> None:
+    """A worker could not make a task of a message."""
+
+def task_unknown(message: Any, task_type: Any, task_id: Any) -> None:
+    """No worker here knows the task type."""
+
+def task_turned_down(task: Any, task_id: Any, requeue: Any) -> None:
+    """The task itself rejected its message."""
+
+def task_progress(task: Any, done: Any, total: Any, note: Any) -> None:
+    """The running `task` tells how far it is. At most 20 a second are passed on, and the last one of `total`."""
+
+def worker_online(
+    name: str,
+    pool: str | None,
+    concurrency: int | None,
+    queues: Sequence[str],
+    visibility_timeout: float | None,
+    software: str | None,
+) -> None: ...
+def worker_heartbeat(name: str, active: int, processed: int) -> None:
+    """Passed on every 10 seconds, or every 2 when a number has changed."""
+
+def worker_offline(name: str) -> None: ...

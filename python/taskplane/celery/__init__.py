@@ -1,0 +1,1 @@
+"""Celery, seen from inside: its signals become hooks of the Rust agent."""

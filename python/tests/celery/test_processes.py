@@ -1,0 +1,129 @@
+"""Pools, forks, and processes that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+from importlib.util import find_spec
+
+import pytest
+from celery_place import Factory
+from running import eventually
+
+LIFE = ("sent", "received", "started", "succeeded")
+POOLS = [
+    "solo",
+    "threads",
+    pytest.param("gevent", marks=pytest.mark.skipif(not find_spec("gevent"), reason="no gevent")),
+]
+
+
+def test_a_worker_is_told_from_inside(factory: Factory) -> None:
+    worker = factory.worker("--pool", "prefork", "--concurrency", "3", "-Q", "floor,dock")
+    # Its first heartbeat comes before it is ready.
+    online = eventually("what it is", lambda: factory.as_worker({"pool": "prefork"}))
+    assert (online["state"], online["concurrency"], sorted(online["queues"])) == ("online", 3, ["dock", "floor"])
+    assert online["software"].startswith("celery "), online
+    for _ in range(3):
+        factory.send("double", 1)
+    eventually("what it has done", lambda: factory.as_worker({"processed": 3}))
+    assert worker.terminate() == 0
+    eventually("its end", lambda: factory.as_worker({"state": "offline"}))
+    assert not [line for line in worker.log.splitlines() if line.startswith("taskplane:")], worker.log
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_every_pool_tells_the_same(factory: Factory, pool: str) -> None:
+    factory.worker("--pool", pool, "--concurrency", "2")
+    for task_id in factory.python("print(*[double.delay(n).id for n in range(20)])").split():
+        factory.told(task_id, *LIFE)
+    task = factory.told(factory.send("jam", 1), "sent", "received", "started", "failed")
+    assert task["worker"] == factory.node
+    assert len(factory.place.brain.agents(factory.place.name)) == 1
+
+
+def test_children_that_are_replaced_after_each_task_lose_nothing(factory: Factory) -> None:
+    factory.worker("--pool", "prefork", "--concurrency", "2", "--max-tasks-per-child", "1")
+    for task_id in factory.python("print(*[double.delay(n).id for n in range(12)])").split():
+        factory.told(task_id, *LIFE)
+    # One process collects, however many have come and gone.
+    assert factory.place.only_agent()["connections"] == 1
+
+
+def test_a_killed_child_loses_no_event_that_its_hook_returned_from(factory: Factory) -> None:
+    factory.worker()
+    task_id = factory.send("send_and_die", 100)
+    task = factory.told(task_id, "sent", "received", "started", "failed")
+    assert (task["exception"], "SIGKILL" in task["exception_message"]) == ("WorkerLostError", True), task
+
+    def children() -> int:
+        return len(factory.place.brain.get(f"tasks/celery/{task_id}/tree")["items"]) - 1
+
+    eventually("all that it sent", lambda: children() == 100)
+
+
+def test_what_a_killed_worker_captured_is_delivered_by_the_next(factory: Factory) -> None:
+    worker = factory.worker("--pool", "solo")
+    mark = factory.place.folder / "mark"
+    factory.place.brain.process.signal(signal.SIGSTOP)
+    try:
+        task_id = factory.send("sleep", 60, str(mark))
+        eventually("its start", mark.exists)
+        os.kill(worker.pid, signal.SIGKILL)
+    finally:
+        factory.place.brain.process.signal(signal.SIGCONT)
+    factory.worker("--pool", "solo", name="next")
+    eventually("its start", lambda: "task_started" in factory.kinds(task_id))
+
+
+def test_a_worker_that_stops_has_told_all(factory: Factory) -> None:
+    worker = factory.worker("--pool", "prefork", "--concurrency", "2")
+    factory.python("[double.delay(n) for n in range(100)]")
+    eventually("some of it", lambda: "succeeded" in worker.log)
+    assert worker.terminate() == 0
+    done = worker.log.count("] succeeded in ")
+    # Nothing is left in this process's files.
+    assert factory.succeeded() == done
+
+
+def test_another_process_collects_when_the_one_that_did_is_killed(factory: Factory) -> None:
+    first = factory.worker("--pool", "solo", name="first")
+    eventually("the first", lambda: factory.place.brain.agents(factory.place.name))
+    factory.worker("--pool", "solo", "--hostname", "second@test", "-Q", "dock", name="second")
+    task_id = factory.python("print(double.apply_async([1], queue='dock').id)")
+    assert factory.told(task_id, *LIFE)["worker"] == "second@test"
+    assert factory.place.only_agent()["connections"] == 1
+    os.kill(first.pid, signal.SIGKILL)
+    task_id = factory.python("print(double.apply_async([2], queue='dock').id)")
+    assert factory.told(task_id, *LIFE)["worker"] == "second@test"
+
+
+def test_an_eager_task_is_one_history_without_a_worker(factory: Factory) -> None:
+    task_id = factory.python("taskplane._agent.AGENT.serves(); print(double.delay(4).id)", EAGER="1")
+    task = factory.told(task_id, "started", "succeeded")
+    assert (task["state"], task["worker"], task["result_redacted"]) == ("succeeded", None, 8), task
+
+
+def test_no_code_of_the_application_is_called(factory: Factory) -> None:
+    program = """
+taskplane._agent.AGENT.serves()
+Part.asked.clear()
+parts.apply((Part(), {Part: 1}, Thing(), b'abc', 2**70, [float('nan')], 'y' * 99, Number(5)))
+assert not Part.asked, Part.asked
+"""
+    factory.python(program, EAGER="1")
+    task = eventually(
+        "the task", lambda: next(iter(factory.place.brain.get("tasks?name=factory.parts")["items"]), None)
+    )
+    args = factory.place.brain.task(task["task_id"])["args_redacted"]
+    shown = [
+        "<Part>",
+        {"<type>": 1},
+        {"kind": "<Part>"},
+        "<bytes len=3>",
+        "<int>",
+        ["nan"],
+        "<str len=99>",
+        5,
+    ]
+    assert args == shown, args

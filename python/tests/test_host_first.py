@@ -1,0 +1,77 @@
+"""What is wrong with the agent costs the application one line, and nothing else."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from running import Place, Process, eventually, free_port, get
+
+WORDS = ["manage.py", "runserver", "--noreload", "{port}"]
+PROJECT = "django_shop"
+
+
+def lines_of_ours(server: Process) -> list[str]:
+    return [line for line in server.log.splitlines() if "taskplane" in line.lower()]
+
+
+def assert_one_line_and_fast_answers(place: Place, said: str, *, tries: bool = False, **env: str) -> None:
+    server, address = place.serve("runserver", *WORDS, project=PROJECT, **env)
+    get(f"{address}/buy")  # Celery connects to its broker
+    began = time.monotonic()
+    for _ in range(20):
+        assert len(get(f"{address}/buy")) == 36
+    assert time.monotonic() - began < 2
+    eventually("its line", lambda: lines_of_ours(server))
+    if tries:
+        time.sleep(2)  # long enough for several attempts to connect, none of which may be told of
+    lines = lines_of_ours(server)
+    assert len(lines) == 1, lines
+    assert said in lines[0]
+    assert not place.brain.agents(place.name)
+
+
+def test_an_absent_brain(place: Place) -> None:
+    url = f"ws://127.0.0.1:{free_port()}"
+    assert_one_line_and_fast_answers(
+        place, "the brain cannot be reached", tries=True, TASKPLANE_BRAIN_URL=url
+    )
+
+
+def test_a_wrong_token(place: Place) -> None:
+    assert_one_line_and_fast_answers(place, "token", tries=True, TASKPLANE_TOKEN="tpa_wrong")
+
+
+def test_no_settings(place: Place) -> None:
+    env = {"TASKPLANE_BRAIN_URL": "", "TASKPLANE_TOKEN": ""}
+    assert_one_line_and_fast_answers(place, "set TASKPLANE_BRAIN_URL", **env)
+
+
+def test_an_unknown_setting(place: Place) -> None:
+    given = '{"BRAIN_ULR": "ws://b"}'
+    said = "taskplane is off: unknown setting BRAIN_ULR: did you mean BRAIN_URL?"
+    assert_one_line_and_fast_answers(place, said, SHOP_TASKPLANE=given)
+
+
+def test_a_folder_that_cannot_be_used(place: Place) -> None:
+    (place.folder / "file").write_text("")
+    assert_one_line_and_fast_answers(place, "file", TASKPLANE_DATA_DIR=str(place.folder / "file" / "x"))
+
+
+@pytest.mark.parametrize("value", ["0", "false"])
+def test_nothing_is_said_when_it_is_switched_off(place: Place, value: str) -> None:
+    server, address = place.serve("runserver", *WORDS, project=PROJECT, TASKPLANE_ENABLED=value)
+    get(f"{address}/buy")
+    assert lines_of_ours(server) == []
+    assert not (place.folder / "agent").exists()
+
+
+def test_a_script_ends_soon_without_a_brain(place: Place) -> None:
+    url = f"ws://127.0.0.1:{free_port()}"
+    program = "from shop.tasks import charge; charge.delay(1)"
+    began = time.monotonic()
+    script = place.python(
+        "shell", "manage.py", "shell", "-c", program, project=PROJECT, TASKPLANE_BRAIN_URL=url
+    )
+    assert script.wait() == 0, script.log
+    assert time.monotonic() - began < 5
