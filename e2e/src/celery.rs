@@ -116,6 +116,14 @@ impl Producer {
     /// # Errors
     /// When the producer has ended.
     pub async fn chord(&mut self, numbers: &[i64]) -> Result<(Vec<String>, String)> {
+        self.chord_of(json!(numbers)).await
+    }
+
+    /// As [`Self::chord`], of numbers and what is none, for which its member fails.
+    ///
+    /// # Errors
+    /// When the producer has ended.
+    pub async fn chord_of(&mut self, numbers: Value) -> Result<(Vec<String>, String)> {
         let sent = self.ask(json!({"chord": numbers})).await?;
         let members = sent["members"].as_array().into_iter().flatten();
         let members = members.filter_map(|id| id.as_str().map(str::to_owned)).collect();

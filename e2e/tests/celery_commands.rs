@@ -82,6 +82,68 @@ async fn arguments_that_are_nowhere_to_be_had_are_not_made_up_and_can_be_supplie
 }
 
 #[tokio::test]
+async fn what_only_a_killed_agent_knew_of_a_task_can_be_supplied() -> Result<()> {
+    let mut stack = Stack::start(StackOptions { queues: "emails" }).await?;
+    let old = stack.producer.send("shop.add", json!([17, 4]), json!({}), "emails").await?;
+    stack.api.task_in_state(&old, "succeeded").await.with_context(|| stack.logs())?;
+    if let Some(agent) = stack.agent.take() {
+        agent.kill().await?;
+    }
+    stack.start_agent()?;
+    let args = task_args(&old);
+    let refused = eventually("the agent again", async || {
+        let command = stack.api.command("retry_task", args.clone()).await?;
+        Ok((command["error"] != "agent_not_connected").then_some(command))
+    })
+    .await?;
+    assert_eq!(refused["error"], "no_original_payload", "{refused}");
+    assert!(refused["message"].to_string().contains("Supply args and kwargs"), "{refused}");
+
+    let mut args = task_args(&old);
+    args["override"] = json!({"args": [20, 22], "kwargs": {}});
+    let command = stack.api.command("retry_task", args).await?;
+    let new = command["result"]["new_task_id"].as_str().with_context(|| command.to_string())?.to_owned();
+    let retried = stack.api.task_in_state(&new, "succeeded").await?;
+    assert_eq!((&retried["queue"], &retried["name"]), (&json!("emails"), &json!("shop.add")), "{retried}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failed_chord_goes_on_when_its_member_and_then_its_body_are_retried() -> Result<()> {
+    let mut stack = Stack::start(StackOptions { queues: "" }).await?;
+    // The agent sees their messages while they wait.
+    let (members, body) = stack.producer.chord_of(json!([1, null, 4])).await?;
+    for member in &members {
+        eventually("a member", async || {
+            let task = stack.api.get(&format!("tasks/celery/{member}")).await;
+            Ok(task.ok().filter(|task| task["chord_id"] == json!(body)))
+        })
+        .await
+        .with_context(|| stack.logs())?;
+    }
+    stack.start_worker("w1", "default").await?;
+    stack.api.task_in_state(&body, "failed").await.with_context(|| stack.logs())?;
+    let refused = stack.api.command("retry_task", task_args(&body)).await?;
+    assert_eq!(refused["error"], "no_original_payload", "{refused}");
+    assert!(refused["message"].to_string().contains(&format!("{} failed (retry it first)", members[1])), "{refused}");
+
+    let mut args = task_args(&members[1]);
+    args["override"] = json!({"args": [3, 3], "kwargs": {}});
+    let member = stack.api.command("retry_task", args).await?;
+    assert!(member["message"].to_string().contains(&format!("retry the chord's body {body}")), "{member}");
+    stack.api.task_in_state(member["result"]["new_task_id"].as_str().context("a new id")?, "succeeded").await?;
+
+    let sent = stack.api.command("retry_task", task_args(&body)).await?;
+    let new = sent["result"]["new_task_id"].as_str().with_context(|| sent.to_string())?.to_owned();
+    let done = stack.api.task_in_state(&new, "succeeded").await?;
+    assert_eq!((&done["name"], &done["result"]), (&json!("shop.total"), &json!(2 + 6 + 8)), "{done}");
+    let again = stack.api.command("retry_task", task_args(&body)).await?;
+    assert_eq!(again["error"], "invalid_args", "{again}");
+    assert!(again["message"].to_string().contains(&format!("sent already, as {new}")), "{again}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_running_task_is_cancelled_with_a_signal() -> Result<()> {
     let mut stack = Stack::start(StackOptions::default()).await?;
     let id = stack.producer.send("shop.wait", json!([300]), json!({}), "default").await?;

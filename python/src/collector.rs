@@ -68,6 +68,8 @@ impl Here {
     fn run(self) {
         let log = Dispatch::new(StderrLines::new(self.settings.log.clone()));
         let _log = tracing::dispatcher::set_default(&log);
+        // Ours alone: other modules in Rust have their own.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         match runtime(&log) {
             Ok(runtime) => {
                 runtime.block_on(self.collect());

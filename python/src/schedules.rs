@@ -51,10 +51,7 @@ pub(crate) fn schedulers() -> Vec<Arc<dyn Scheduler>> {
 struct DjangoModule(Py<PyModule>);
 
 impl DjangoModule {
-    fn call<T>(
-        &self,
-        work: impl for<'py> FnOnce(&Bound<'py, PyModule>) -> PyResult<T>,
-    ) -> Result<T, CommandError> {
+    fn call<T>(&self, work: impl for<'py> FnOnce(&Bound<'py, PyModule>) -> PyResult<T>) -> Result<T, CommandError> {
         let called = Python::try_attach(|py| work(self.0.bind(py)).map_err(|error| refused(py, &error)));
         called.unwrap_or_else(|| Err(CommandError::Busy("the application is stopping".to_owned())))
     }

@@ -39,6 +39,7 @@ class Agent:
         self._explicit: dict[str, object] = {}
         self._framework: tuple[str, str | None] | None = None
         self._framework_settings: Callable[[], Mapping[str, object]] = _application.settings_of_django
+        self._before_start: Callable[[], None] | None = None
         self._role: Role | None = None
         self._celery_connected = False
         # Names of tasks whose rules have been looked for, and how many rules there were then.
@@ -55,8 +56,10 @@ class Agent:
         explicit: Mapping[str, object],
         framework: tuple[str, str | None] | None = None,
         framework_settings: Callable[[], Mapping[str, object]] | None = None,
+        before_start: Callable[[], None] | None = None,
     ) -> None:
         """Wait for Celery, and for something to tell. Once more adds what is said; a running agent stays as it is."""
+        self._before_start = before_start or self._before_start
         self._explicit.update(explicit)
         self._framework = framework or self._framework
         self._framework_settings = framework_settings or self._framework_settings
@@ -69,7 +72,7 @@ class Agent:
         """This process serves the web, and is set up."""
         self._role = "web"
         if self._celery_connected:
-            self.start(_application.celery_app())
+            self._settled()
 
     def start(self, app: Any | None, role: Role | None = None) -> None:
         """Start, unless that is done or cannot be done. `app` is the Celery application whose broker to act on."""
@@ -106,6 +109,8 @@ class Agent:
             self._tell_rules(task_name, rules)
         self._from_settings = frozenset(settings.tasks)
         self._tell_marked(app)
+        if self._before_start is not None:
+            self._before_start()
         os.register_at_fork(after_in_child=_native.forget_parent)
         _native.start(
             brain_url=settings.brain_url,

@@ -49,6 +49,13 @@ def test_gunicorn_has_one_connection_for_all_its_workers(place: Place, preload: 
     assert server.terminate() == 0
 
 
+def test_an_asgi_server_has_one_agent(place: Place) -> None:
+    words = ["-m", "uvicorn", "shop.asgi:application", "--port", "{port}"]
+    server, address = place.serve("uvicorn", *words, project=PROJECT)
+    assert assert_only_agent(place, "web")["metadata"]["pid"] == server.pid
+    shown_as_sent(place, get(f"{address}/buy"))
+
+
 def test_gunicorn_tells_what_was_sent_right_before_it_ended(place: Place) -> None:
     words = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", "--preload", "shop.wsgi"]
     server, address = place.serve("gunicorn", *words, project=PROJECT)

@@ -44,7 +44,7 @@ def test_a_wrong_token(place: Place) -> None:
 
 def test_no_settings(place: Place) -> None:
     env = {"TASKPLANE_BRAIN_URL": "", "TASKPLANE_TOKEN": ""}
-    assert_one_line_and_fast_answers(place, "set TASKPLANE_BRAIN_URL", **env)
+    assert_one_line_and_fast_answers(place, "set TASKPLANE_BRAIN_URL", tries=False, **env)
 
 
 def test_an_unknown_setting(place: Place) -> None:
@@ -75,3 +75,15 @@ def test_a_script_ends_soon_without_a_brain(place: Place) -> None:
     )
     assert script.wait() == 0, script.log
     assert time.monotonic() - began < 5
+
+
+def test_without_the_native_module_the_application_runs_as_ever(place: Place) -> None:
+    program = "import sys; sys.modules['taskplane._native'] = None\n"
+    program += (
+        "import taskplane; taskplane.install(); import plain_shop; print(plain_shop.add.delay(1, 2).id)"
+    )
+    script = place.python("script", "-c", program)
+    assert script.wait() == 0, script.log
+    said, sent = script.log.splitlines()
+    assert said.startswith("taskplane is off: ModuleNotFoundError")
+    assert len(sent) == 36

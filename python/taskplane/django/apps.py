@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
-from taskplane import _application, _native
+from taskplane import _application
 from taskplane._agent import AGENT
-from taskplane.django import schedules
 
 
 class TaskplaneConfig(AppConfig):  # type: ignore[misc]  # Django ships no types
@@ -18,7 +17,14 @@ class TaskplaneConfig(AppConfig):  # type: ignore[misc]  # Django ships no types
 
     def ready(self) -> None:
         """Called by Django; in each of its processes, of which only some start an agent."""
-        if schedules.are_there():
-            _native.use_schedules(schedules)
-            schedules.listen()
-        AGENT.install({}, ("django", _application.version("django")))
+        AGENT.install({}, ("django", _application.version("django")), before_start=_bring_schedules)
+
+
+def _bring_schedules() -> None:
+    # Not before there is an agent: most processes never load the native module.
+    from taskplane import _native
+    from taskplane.django import schedules
+
+    if schedules.are_there():
+        _native.use_schedules(schedules)
+        schedules.listen()

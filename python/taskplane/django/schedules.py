@@ -55,7 +55,7 @@ class Refused(Exception):
 
 def are_there() -> bool:
     """True when the application has django-celery-beat."""
-    return apps.is_installed("django_celery_beat")
+    return bool(apps.is_installed("django_celery_beat"))
 
 
 def listen() -> None:

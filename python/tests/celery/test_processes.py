@@ -22,7 +22,11 @@ def test_a_worker_is_told_from_inside(factory: Factory) -> None:
     worker = factory.worker("--pool", "prefork", "--concurrency", "3", "-Q", "floor,dock")
     # Its first heartbeat comes before it is ready.
     online = eventually("what it is", lambda: factory.as_worker({"pool": "prefork"}))
-    assert (online["state"], online["concurrency"], sorted(online["queues"])) == ("online", 3, ["dock", "floor"])
+    assert (online["state"], online["concurrency"], sorted(online["queues"])) == (
+        "online",
+        3,
+        ["dock", "floor"],
+    )
     assert online["software"].startswith("celery "), online
     for _ in range(3):
         factory.send("double", 1)

@@ -164,7 +164,7 @@ async fn what_both_tell_is_one_history() {
     let mut inside = Agent::open(&brain, &inside("a", "a", "worker"), 0).await;
     let mut beside = Agent::open(&brain, &beside("beside"), 0).await;
     let (mut told, mut heard) = (0, 0);
-    let mut next = |seq: &mut u64| {
+    let next = |seq: &mut u64| {
         *seq += 1;
         *seq
     };
