@@ -162,7 +162,8 @@ class Agent:
         signals.before_task_publish.connect(self._on_publish, weak=False)
         signals.worker_init.connect(self._on_worker, weak=False)
         signals.beat_init.connect(self._on_beat, weak=False)
-        signals.worker_process_init.connect(self._on_pool_child, weak=False)
+        signals.worker_process_init.connect(self._on_child, weak=False)
+        signals.beat_embedded_init.connect(self._on_child, weak=False)
         connect()
         signals.worker_shutdown.connect(self._on_worker_shutdown, weak=False)
         self._celery_connected = True
@@ -190,8 +191,8 @@ class Agent:
     def _on_beat(self, sender: Any = None, **_: object) -> None:
         self.start(sender.app, "beat")
 
-    def _on_pool_child(self, **_: object) -> None:
-        # The solo pool says this in the worker itself.
+    def _on_child(self, **_: object) -> None:
+        # Some pools, and beat beside them, say this in the worker itself.
         if self.started and self._started_in != os.getpid():
             from taskplane import _native
 

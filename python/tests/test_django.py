@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -77,10 +78,11 @@ def test_a_management_command_starts_nothing_until_it_sends_a_task(place: Place)
     assert (task["queue"], task["name"]) == ("payments", "shop.charge")
 
 
-def test_a_worker_of_the_project_has_an_agent_of_its_own(
-    place: Place, run_worker: Callable[..., Process]
+@pytest.mark.parametrize("prefix", [[], [sys.executable, "-m", "taskplane.run"]])
+def test_a_worker_of_the_project_has_one_agent_also_when_it_is_asked_for_twice(
+    place: Place, run_worker: Callable[..., Process], prefix: list[str]
 ) -> None:
-    run_worker("--concurrency", "2", "-Q", "payments", app="shop", project=PROJECT)
+    run_worker("--concurrency", "2", "-Q", "payments", app="shop", project=PROJECT, prefix=prefix)
     assert_only_agent(place, "worker")
 
 

@@ -116,6 +116,18 @@ def test_an_unmodified_beat_has_an_agent(place: Place) -> None:
     beat.terminate()
 
 
+def test_a_worker_with_a_beat_in_it_has_one_connection(
+    place: Place, run_worker: Callable[..., Process]
+) -> None:
+    beat = ["--beat", "--schedule", str(place.folder / "beat")]
+    worker = run_worker("--concurrency", "1", *beat, app="ticking_shop", prefix=RUN)
+    tick = eventually("a tick", lambda: place.brain.get("tasks?name=shop.embedded_tick")["items"])[0]
+    assert tick["sent_at"]
+    assert place.only_agent()["connections"] == 1
+    assert worker.terminate() == 0
+    assert "taskplane:" not in worker.log
+
+
 def test_an_unmodified_script_tells_what_it_sends(place: Place) -> None:
     script = place.run("script", [*RUN, sys.executable, "plain_shop.py"])
     assert script.wait() == 0, script.log

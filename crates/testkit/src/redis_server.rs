@@ -120,21 +120,25 @@ impl Drop for RedisServer {
 /// Three sentinels that watch one server; killed when this is dropped.
 pub struct Sentinels {
     ports: Vec<u16>,
+    tls_ports: Vec<u16>,
     password: Option<String>,
     processes: Vec<Mutex<Option<Child>>>,
     folder: TempDir,
 }
 
 impl Sentinels {
-    /// Starts them; they know `master` as `name`, and fail over half a second after it is gone. `password` is their own.
+    /// Starts them; they know `master` as `name`, and fail over half a second after it is gone. `password` is their own. Of a
+    /// master that speaks TLS they tell the port for it, and speak it themselves on ports of their own, with its certificate.
     ///
     /// # Errors
     /// When they do not come up.
     pub fn start(master: &RedisServer, name: &str, password: Option<&str>) -> Result<Self> {
-        let (folder, port) = (tempfile::tempdir()?, master.port());
-        let ports = [free_port()?, free_port()?, free_port()?].to_vec();
-        let mut sentinels = Self { ports, password: password.map(str::to_owned), processes: Vec::new(), folder };
-        for own in &sentinels.ports {
+        let (folder, port) = (tempfile::tempdir()?, master.tls_port.unwrap_or(master.port));
+        let three = || -> Result<Vec<u16>> { (0..3).map(|_| free_port()).collect() };
+        let (ports, tls_ports) = (three()?, if master.tls_port.is_some() { three()? } else { Vec::new() });
+        let password_of_all = password.map(str::to_owned);
+        let mut sentinels = Self { ports, tls_ports, password: password_of_all, processes: Vec::new(), folder };
+        for (number, own) in sentinels.ports.iter().enumerate() {
             let folder = sentinels.folder.path().join(own.to_string());
             fs::create_dir(&folder)?;
             let mut config = format!(
@@ -142,6 +146,13 @@ impl Sentinels {
                  sentinel down-after-milliseconds {name} 500\nsentinel failover-timeout {name} 5000\n",
                 folder.display()
             );
+            if let Some(own) = sentinels.tls_ports.get(number) {
+                let shared = master.folder().display();
+                config.push_str(&format!(
+                    "tls-port {own}\ntls-replication yes\ntls-auth-clients no\ntls-ca-cert-file {shared}/ca.pem\n\
+                     tls-cert-file {shared}/server.pem\ntls-key-file {shared}/server.key\n"
+                ));
+            }
             if let Some(password) = &master.admin {
                 config.push_str(&format!("sentinel auth-pass {name} {password}\n"));
             }
@@ -163,9 +174,14 @@ impl Sentinels {
         Ok(sentinels)
     }
 
-    /// Their ports.
+    /// Their plain ports.
     pub fn ports(&self) -> &[u16] {
         &self.ports
+    }
+
+    /// Their ports for TLS; none unless the master speaks it.
+    pub fn tls_ports(&self) -> &[u16] {
+        &self.tls_ports
     }
 
     /// One command to one of them, with the answer of `redis-cli`.

@@ -94,7 +94,7 @@ mod tests {
     fn told(terminate: bool, replies: Value) -> Result<String, CommandError> {
         let by_worker =
             replies.as_object().expect("a map").clone().into_iter().collect::<std::collections::BTreeMap<_, _>>();
-        let replies = Replies { nobody_listens: by_worker.is_empty(), by_worker };
+        let replies = Replies { nobody_listens: by_worker.is_empty(), by_worker, ..Replies::default() };
         interpret(&request(terminate), "SIGTERM", &replies).map(|c| c.message.expect("a message"))
     }
 

@@ -58,6 +58,8 @@ impl Call {
 pub(crate) struct Replies {
     /// The broker had nobody to give the call to.
     pub(crate) nobody_listens: bool,
+    /// To how many the broker gave the call, where it says so.
+    pub(crate) listening: Option<usize>,
     pub(crate) by_worker: BTreeMap<String, Value>,
 }
 

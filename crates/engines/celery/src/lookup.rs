@@ -73,6 +73,8 @@ pub(crate) struct Holding {
 pub(crate) struct Held {
     pub(crate) by_task: HashMap<String, Holding>,
     pub(crate) answered: BTreeSet<String>,
+    /// How many were asked, where the broker says so.
+    pub(crate) asked: Option<usize>,
 }
 
 /// Asks all workers, once, which of the tasks they hold.
@@ -82,8 +84,9 @@ pub(crate) async fn held(shared: &Shared, ids: &[&str]) -> Result<Held, BrokerEr
     }
     let call =
         Call { method: "query_task", arguments: json!({"ids": ids}), to: None, wait: shared.timings.control_wait };
-    let mut held = Held::default();
-    for (worker, reply) in shared.call(&call).await?.by_worker {
+    let replies = shared.call(&call).await?;
+    let mut held = Held { asked: replies.listening, ..Held::default() };
+    for (worker, reply) in replies.by_worker {
         let Value::Object(tasks) = reply else { continue };
         // A worker that refuses to look has not said that it holds nothing.
         if tasks.contains_key("error") {

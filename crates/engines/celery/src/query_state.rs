@@ -65,7 +65,8 @@ async fn on_one(shared: &Shared, task_ids: &[String]) -> Result<FoundTasks, Comm
     let late = lookup::results(shared, &missed).await.map_err(failed)?;
     let metas = with_late(metas, &missed, &late);
     let asked = !open.is_empty();
-    let silent: Vec<String> = live.iter().filter(|name| asked && !held.answered.contains(*name)).cloned().collect();
+    let mut silent: Vec<String> = live.iter().filter(|name| asked && !held.answered.contains(*name)).cloned().collect();
+    silent.extend(strangers(shared, &held, silent.len()));
     let looks = Looks { shared, metas: &metas, held: &held, messages: &messages, live: &live, silent: &silent };
     let tasks = task_ids.iter().map(|id| (id.clone(), looks.task(id))).collect();
     tell(shared, &held, raws.into_values().chain(late.into_values())).await;
@@ -83,6 +84,13 @@ fn expected(shared: &Shared, open: &[&str]) -> BTreeSet<String> {
         live.extend(had.filter(|worker| !workers.is_gone(worker)).cloned());
     }
     live
+}
+
+/// Workers of other hosts that were asked and did not answer: what they are called is not known here.
+fn strangers(shared: &Shared, held: &Held, silent: usize) -> Option<String> {
+    let asked = held.asked.filter(|_| shared.watch == Watch::Queues)?;
+    let count = asked.saturating_sub(held.answered.len() + silent);
+    (count > 0).then(|| format!("of another host ({count})"))
 }
 
 fn with_late<'i>(

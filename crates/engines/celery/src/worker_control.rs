@@ -205,7 +205,7 @@ mod tests {
             ("a@h".to_owned(), replies["pool_grow"]["reply"]["w1@host"].clone()),
             ("b@h".to_owned(), replies["rate_limit:bad"]["reply"]["w1@host"].clone()),
         ];
-        let replies = Replies { nobody_listens: false, by_worker: by_worker.into() };
+        let replies = Replies { by_worker: by_worker.into(), ..Replies::default() };
         let told = read(replies, ["a@h".to_owned(), "c@h".to_owned()].into());
         assert_eq!(told.replies["a@h"], Ok("pool will grow".to_owned()));
         assert_eq!(told.replies["b@h"], Err("unknown task".to_owned()));

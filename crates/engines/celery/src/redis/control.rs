@@ -65,7 +65,7 @@ impl<'l> Exchange<'l> {
         bound.map_err(|error| self.failed(&error, &format!("~{}", self.bindings)))?;
         let listening: RedisResult<usize> = connection.publish(&self.channel, &self.message).await;
         let listening = listening.map_err(|error| self.failed(&error, &format!("&{}", self.channel)))?;
-        let mut replies = Replies { nobody_listens: listening == 0, ..Replies::default() };
+        let mut replies = Replies { nobody_listens: listening == 0, listening: Some(listening), ..Replies::default() };
         let expected = call.to.as_ref().map_or(listening, Vec::len).min(MAX_REPLIES);
         let deadline = Instant::now() + call.wait;
         while listening > 0 && replies.by_worker.len() < expected && Instant::now() < deadline {

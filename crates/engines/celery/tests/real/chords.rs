@@ -112,6 +112,9 @@ async fn the_body_is_sent_with_all_results_when_the_failed_member_has_been_retri
     assert_eq!(sent.message, Some(notes));
     let done = redis.result(&sent.new_task_id).await;
     assert_eq!(done["result"], json!({"args": [results, 7], "kwargs": {"k": "v"}}));
+    agent.saw(&sent.new_task_id, TaskEventKind::Succeeded).await;
+    let told = agent.task(&sent.new_task_id);
+    assert_eq!(told.iter().filter(|seen| seen.kind == TaskEventKind::Sent).count(), 1, "{told:?}");
 
     let why = is_refused(&agent, &body, "invalid_args").await;
     assert!(why.contains(&format!("sent already, as {}, and that succeeded", sent.new_task_id)), "{why}");

@@ -158,6 +158,29 @@ async fn a_worker_that_does_not_answer_is_not_taken_for_gone() {
 }
 
 #[tokio::test]
+async fn a_worker_of_another_host_that_listens_and_does_not_answer_counts_as_silent() {
+    let redis = Redis::start().await;
+    let agent = Agent::with(inside(&redis)).await;
+    let _worker = Worker::default().start(&redis);
+    let ask = async || agent.engine.query_state(&["never-seen".to_owned()]).await.expect("an answer");
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(40);
+    while ask().await.workers_answered < 1 {
+        assert!(std::time::Instant::now() < end, "the worker never answers");
+    }
+    assert_eq!(ask().await.workers_silent, Vec::<String>::new());
+    let mut listens = std::process::Command::new("redis-cli");
+    listens.args(["-p", &redis.port.to_string(), "SUBSCRIBE", "/0.celery.pidbox"]).stdout(std::process::Stdio::null());
+    let mut listener = listens.spawn().expect("redis-cli runs");
+    while ask().await.workers_silent.is_empty() {
+        assert!(std::time::Instant::now() < end, "nobody misses it");
+    }
+    let evidence = ask().await.tasks.remove("never-seen").expect("that was asked for").evidence.join("; ");
+    assert!(evidence.contains("of another host (1) does not answer"), "{evidence}");
+    listener.kill().expect("is ours");
+    listener.wait().expect("is ours");
+}
+
+#[tokio::test]
 async fn on_rabbitmq_every_worker_is_heard() {
     let rabbit = Rabbit::start().await;
     let config = inside(&rabbit);

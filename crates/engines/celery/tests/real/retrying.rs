@@ -121,6 +121,7 @@ async fn a_task_that_a_killed_agent_has_forgotten_is_retried_with_supplied_argum
     agent.saw(&id, TaskEventKind::Failed).await;
     redis.run(&["DEL", &format!("celery-task-meta-{id}")]);
     // As after kill -9: all that the first had in memory is gone.
+    drop(agent);
     let agent = Agent::start(&redis).await;
     assert_eq!(agent.engine.retry_task(&retry(&id)).await.expect_err("forgotten").code(), "not_found");
     let known = KnownTask { name: Some("floor.fail".into()), queue: Some("celery".into()), ..KnownTask::default() };

@@ -6,7 +6,7 @@ use serde_json::json;
 use taskplane_agent::engine::{Engine as _, RetryRequest};
 use taskplane_engine_celery::CeleryConfig;
 use taskplane_model::TaskEventKind;
-use taskplane_testkit::{RedisServer, RedisSetup, Sentinels};
+use taskplane_testkit::{Authority, RedisServer, RedisSetup, Sentinels};
 
 use crate::harness::{Agent, Place, Publisher, Worker, blocking, config, eventually};
 
@@ -18,25 +18,40 @@ const SENTINELS: &str = "of-sentinels";
 struct Watched {
     servers: [Arc<RedisServer>; 2],
     sentinels: Arc<Sentinels>,
+    is_secure: bool,
 }
 
 impl Watched {
     async fn start() -> Self {
-        blocking(|| {
+        Self::with(None).await
+    }
+
+    /// All over TLS, with certificates of an authority.
+    async fn with(authority: Option<Authority>) -> Self {
+        let is_secure = authority.is_some();
+        blocking(move || {
             let setup = |config: &[String]| {
-                RedisServer::start(&RedisSetup { config, password: Some(SERVERS), ..RedisSetup::default() })
+                let authority = authority.as_ref();
+                RedisServer::start(&RedisSetup { config, authority, password: Some(SERVERS), ..RedisSetup::default() })
             };
-            let master = setup(&[]).expect("Redis");
-            let replica = setup(&[format!("replicaof 127.0.0.1 {}", master.port())]).expect("a replica");
+            let follow: &[String] = if is_secure { &["tls-replication yes".to_owned()] } else { &[] };
+            let master = setup(follow).expect("Redis");
+            let of = format!("replicaof 127.0.0.1 {}", master.tls_port().unwrap_or(master.port()));
+            let replica = setup(&[follow, &[of]].concat()).expect("a replica");
             let sentinels = Sentinels::start(&master, "main", Some(SENTINELS)).expect("Sentinel");
-            Self { servers: [Arc::new(master), Arc::new(replica)], sentinels: Arc::new(sentinels) }
+            Self { servers: [Arc::new(master), Arc::new(replica)], sentinels: Arc::new(sentinels), is_secure }
         })
         .await
     }
 
     fn url(&self) -> String {
-        let ports = self.sentinels.ports().iter();
+        let ports = if self.is_secure { self.sentinels.tls_ports() } else { self.sentinels.ports() }.iter();
         ports.map(|port| format!("sentinel://:{SERVERS}@127.0.0.1:{port}")).collect::<Vec<_>>().join(";")
+    }
+
+    /// The certificate of the authority.
+    fn ca(&self) -> String {
+        self.dir().join("ca.pem").display().to_string()
     }
 
     /// Waits until this server follows the other: Sentinel takes its time to tell an old master that it is none.
@@ -75,12 +90,18 @@ impl Place for Watched {
     }
 
     fn options(&self) -> (String, String) {
-        let options = json!({"master_name": "main", "sentinel_kwargs": {"password": SENTINELS}}).to_string();
+        let mut sentinels = json!({"password": SENTINELS});
+        if self.is_secure {
+            sentinels["ssl"] = json!(true);
+            sentinels["ssl_ca_certs"] = json!(self.ca());
+        }
+        let options = json!({"master_name": "main", "sentinel_kwargs": sentinels}).to_string();
         (options.clone(), options)
     }
 
     fn observed_broker(&self) -> String {
-        format!("{}/0?master_name=main&sentinel_password={SENTINELS}", self.url())
+        let tls = if self.is_secure { format!("&ssl_ca_certs={}&sentinel_ssl=true", self.ca()) } else { String::new() };
+        format!("{}/0?master_name=main&sentinel_password={SENTINELS}{tls}", self.url())
     }
 
     fn observed_results(&self) -> String {
@@ -90,11 +111,24 @@ impl Place for Watched {
 
 #[tokio::test]
 async fn the_master_is_followed_when_it_moves_and_when_it_dies() {
-    let place = Watched::start().await;
-    let _worker = Worker::default().start(&place);
-    let agent = Agent::start(&place).await;
+    is_followed(&Watched::start().await, &[]).await;
+}
+
+#[tokio::test]
+async fn the_master_is_followed_over_tls_too() {
+    let place = Watched::with(Some(Authority::new("ours").expect("an authority"))).await;
+    let ca = place.ca();
+    is_followed(&place, &[("TEST_CA", &ca)]).await;
+    let plain = place.observed_broker().replace("&sentinel_ssl=true", "");
+    let lost = Agent::begin(CeleryConfig { broker_url: plain, result_backend_url: None, ..config(&place) });
+    lost.says("cannot be found: Sentinel at 127.0.0.1").await;
+}
+
+async fn is_followed(place: &Watched, env: &[(&str, &str)]) {
+    let _worker = Worker { env, ..Worker::default() }.start(place);
+    let agent = Agent::start(place).await;
     agent.knows("w1@test").await;
-    let mut publisher = Publisher::start(&place, &[]);
+    let mut publisher = Publisher::start(place, env);
     let failed = publisher.task("floor.fail", json!([1]));
     agent.saw(&failed, TaskEventKind::Failed).await;
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import time
 
 from celery import Celery
@@ -25,6 +26,9 @@ app.conf.update(
     broker_transport_options=json.loads(os.environ.get("TEST_BROKER_OPTIONS", "{}")),
     result_backend_transport_options=json.loads(os.environ.get("TEST_RESULT_OPTIONS", "{}")),
 )
+if "TEST_CA" in os.environ:
+    tls = {"ssl_ca_certs": os.environ["TEST_CA"], "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    app.conf.update(broker_use_ssl=tls, redis_backend_use_ssl=tls)
 
 
 @app.task(name="floor.echo")
