@@ -29,7 +29,9 @@ pub struct CeleryConfig {
 impl CeleryConfig {
     /// A configuration for an agent in the application's own process, which tells what happens there.
     pub fn inside(broker_url: impl Into<String>) -> Self {
-        Self { watch: Watch::Queues, memory: INSIDE_MEMORY, ..Self::new(broker_url) }
+        // Every host of the application has such an agent: each looks less often than one that is alone beside it.
+        let timings = Timings { sample_every: Duration::from_secs(5), ..Timings::default() };
+        Self { watch: Watch::Queues, memory: INSIDE_MEMORY, timings, ..Self::new(broker_url) }
     }
 
     /// A configuration with nothing but the broker's URL.

@@ -52,7 +52,9 @@ impl Sampler {
             mentioned: lock(&self.shared.tracker).queues(),
         };
         let sample = self.shared.broker.sample(&mut self.broker, &known, now).await?;
-        let mut out = self.sent(sample.waiting, now);
+        let waiting = self.sent(sample.waiting, now);
+        // Within an application their publishers tell of them; there, every host has an agent that sees the same queues.
+        let mut out = if self.shared.watch == Watch::Everything { waiting } else { Vec::new() };
         self.mismatch = sample.mismatch;
         let own = sample.queues.into_iter().map(|queue| QueueObservation {
             depth: Some(queue.depth),
