@@ -108,17 +108,17 @@ class Process:
 class Brain:
     """A brain, and an operator who asks it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
-        self._binary = Path(os.environ.get("TASKPLANE_BINARY", target / "debug" / "taskplane"))
-        assert self._binary.exists(), f"{self._binary} is missing: run `cargo build -p taskplane` first"
+        self.binary = Path(os.environ.get("TASKPLANE_BINARY", target / "debug" / "taskplane"))
+        assert self.binary.exists(), f"{self.binary} is missing: run `cargo build -p taskplane` first"
         self._folder = folder / "brain"
         self.port = free_port()
         self.url = f"ws://127.0.0.1:{self.port}"
         self.token = self._secret("token", "create")
         self._key = self._secret("api-key", "create", "--role", "operator")
         words = ["brain", "--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self._folder)]
-        self.process = Process("brain", [self._binary, *words], folder, os.environ)
+        self.process = Process("brain", [self.binary, *words, *options], folder, os.environ)
         try:
             eventually("the brain", lambda: answers_on(self.port))
         except BaseException:
@@ -128,7 +128,7 @@ class Brain:
     def _secret(self, *words: str) -> str:
         words = (*words, "--project", "default", "--data-dir", str(self._folder))
         done = subprocess.run(
-            [str(self._binary), *words], capture_output=True, text=True, check=True, timeout=60
+            [str(self.binary), *words], capture_output=True, text=True, check=True, timeout=60
         )
         return done.stdout.strip()
 

@@ -39,10 +39,10 @@ def test_runserver_without_autoreload_has_one_agent(place: Place) -> None:
     shown_as_sent(place, get(f"{address}/buy"))
 
 
-@pytest.mark.parametrize("preload", [True, False])
-def test_gunicorn_has_one_connection_for_all_its_workers(place: Place, preload: bool) -> None:
+@pytest.mark.parametrize("options", [[], ["--preload"], ["--worker-class", "gevent"]])
+def test_gunicorn_has_one_connection_for_all_its_workers(place: Place, options: list[str]) -> None:
     words = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "3", "shop.wsgi"]
-    server, address = place.serve("gunicorn", *words, *["--preload"] * preload, project=PROJECT)
+    server, address = place.serve("gunicorn", *words, *options, project=PROJECT)
     assert_only_agent(place, "web")
     for _ in range(8):
         shown_as_sent(place, get(f"{address}/buy"))

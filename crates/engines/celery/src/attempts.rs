@@ -4,8 +4,10 @@
 //! tells that the last one is to be retried, so "the latest" is no answer.
 
 use taskplane_agent::engine::TaskObservation;
-use taskplane_model::{TaskEventKind, Timestamp};
+use taskplane_model::{TaskEventKind, Timestamp, time::SECOND};
 
+/// The next attempt was received no longer before it is told that this one is to be retried.
+const RETRY_LAGS: i64 = 5 * SECOND;
 /// Attempts remembered per task.
 const MAX_ATTEMPTS: usize = 4;
 
@@ -22,6 +24,8 @@ struct Attempt {
     /// A worker told that it received this attempt. Otherwise only its message was seen, and nothing says that what
     /// comes without a number is about this attempt.
     received: bool,
+    /// When that was, by the worker's clock.
+    received_ts: Timestamp,
     started: bool,
     end: Option<TaskEventKind>,
     /// When it ended, by the worker's clock.
@@ -71,7 +75,7 @@ impl Attempts {
                 attempt.reset();
             }
             attempt.worker.clone_from(&seen.worker);
-            attempt.received = true;
+            (attempt.received, attempt.received_ts) = (true, ts);
         }
         seen.retries = seen.retries.or(attempt.number.filter(|_| attempt.received));
         attempt.admit(seen.kind, ts)
@@ -139,6 +143,12 @@ impl Attempts {
         first.number.filter(|_| is_before)?.checked_sub(1)
     }
 
+    /// True when a worker with several children has just received, and maybe begun, the attempt that a retry of this one led to.
+    fn owes_retry(&self, place: usize, ts: Timestamp) -> bool {
+        let lags = |next: &Attempt| next.received && ts.0.saturating_sub(next.received_ts.0) <= RETRY_LAGS;
+        self.0.get(place).is_some_and(|a| a.open() && a.started) && self.0.get(place + 1).is_some_and(lags)
+    }
+
     fn infer(&mut self, seen: &TaskObservation, ts: Timestamp) -> usize {
         if self.0.is_empty() {
             self.0.push(Attempt { worker: seen.worker.clone(), ..Attempt::default() });
@@ -155,8 +165,9 @@ impl Attempts {
             TaskEventKind::Retry => {
                 // The late event of a retry that was already told by its result.
                 let late = last_that(&|a| a.end == Some(TaskEventKind::Retry) && a.end_ts >= ts);
-                let running = last_that(&|a| a.open() && a.started);
-                late.or(running).or_else(|| first_that(&Attempt::open))
+                let owed = || places.iter().copied().find(|place| self.owes_retry(*place, ts));
+                let running = || last_that(&|a| a.open() && a.started);
+                late.or_else(owed).or_else(running).or_else(|| first_that(&Attempt::open))
             }
             _ => last_that(&|a| a.open() && a.started).or_else(|| last_that(&Attempt::open)),
         };
@@ -171,11 +182,16 @@ mod tests {
 
     /// Events as they arrive, each with the attempt it was found to belong to, or `None` when it was told before.
     fn told(events: &[(TaskEventKind, Option<u32>, &str)]) -> Vec<Option<Option<u32>>> {
+        told_every(1, events)
+    }
+
+    /// As `told`; from one event to the next it takes so long.
+    fn told_every(pause: i64, events: &[(TaskEventKind, Option<u32>, &str)]) -> Vec<Option<Option<u32>>> {
         let mut attempts = Attempts::default();
         let observe = |(i, (kind, retries, worker)): (usize, &(TaskEventKind, Option<u32>, &str))| {
             let worker = Some((*worker).to_owned());
             let mut seen = TaskObservation { kind: *kind, retries: *retries, worker, ..TaskObservation::default() };
-            let ts = Timestamp(i64::try_from(i).expect("small") + 1);
+            let ts = Timestamp((i64::try_from(i).expect("small") + 1) * pause);
             attempts.observe(&mut seen, ts).then_some(seen.retries)
         };
         events.iter().enumerate().map(observe).collect()
@@ -209,7 +225,17 @@ mod tests {
     #[test]
     fn a_lost_retry_event_does_not_shift_what_follows() {
         let events = [(Received, Some(0), "w"), (Started, None, "w"), (Received, Some(1), "w"), (Started, None, "w")];
-        assert_eq!(told(&[&events[..], &[(Retry, None, "w")]].concat()), numbers(&[0, 0, 1, 1, 1]));
+        let events = [&events[..], &[(Retry, None, "w")]].concat();
+        assert_eq!(told_every(4 * SECOND, &events), numbers(&[0, 0, 1, 1, 1]));
+    }
+
+    #[test]
+    fn a_retry_told_after_another_child_of_its_worker_began_the_next_attempt_belongs_to_the_one_before() {
+        let first = [(Received, Some(0), "w"), (Started, None, "w"), (Received, Some(1), "w"), (Started, None, "w")];
+        let second = [(Received, Some(2), "w"), (Retry, None, "w"), (Started, None, "w"), (Retry, None, "w")];
+        let events = |end| [&first[..], &second[..], &[(end, None, "w")]].concat();
+        assert_eq!(told(&events(Failed)), numbers(&[0, 0, 1, 1, 2, 0, 2, 1, 2]));
+        assert_eq!(told(&events(Succeeded)), numbers(&[0, 0, 1, 1, 2, 0, 2, 1, 2]));
     }
 
     #[test]

@@ -32,26 +32,22 @@ pub(crate) async fn read(
     group_id: &str,
     size: Option<u64>,
 ) -> Result<Result<Vec<Member>, String>, BrokerError> {
-    let right = results.groups_right();
-    let group: Option<Vec<u8>> = results
+    let key = |suffix| results.group_key(group_id, suffix);
+    let (kept, kind): ((Option<Vec<u8>>, Option<u64>), String) = results
         .link
-        .run(&right, async |c| redis::cmd("GET").arg(results.group_key(group_id, "")).query_async(c).await)
+        .run(&results.groups_right(), async |c| {
+            let mut pipe = redis::pipe();
+            pipe.mget(&[key(""), key(".t")]).cmd("TYPE").arg(key(".j"));
+            pipe.query_async(c).await
+        })
         .await?;
+    let (group, added) = kept;
     if group.is_some_and(|raw| is_nested(&raw)) {
         return Ok(Err(
             "it is the body of a chord with groups within its group, whose results only Celery can put together"
                 .to_owned(),
         ));
     }
-    let (kind, added): (String, Option<u64>) = results
-        .link
-        .run(&right, async |c| {
-            let mut pipe = redis::pipe();
-            pipe.cmd("TYPE").arg(results.group_key(group_id, ".j"));
-            pipe.get(results.group_key(group_id, ".t"));
-            pipe.query_async(c).await
-        })
-        .await?;
     let is_ordered =
         match kind.as_str() {
             "zset" => true,

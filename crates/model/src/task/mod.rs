@@ -7,6 +7,7 @@
 mod record;
 mod starts;
 mod state;
+mod timeline;
 mod view;
 
 pub use record::{Mark, Progress, Stamped, TaskRecord, ToldQueue};

@@ -118,7 +118,7 @@ impl TaskRecord {
     fn attempts(&self) -> Vec<Attempt<'_>> {
         let mut numbered: Vec<(u32, &Mark)> = Vec::with_capacity(self.marks.len());
         for mark in &self.marks {
-            numbered.push((mark.attempt.unwrap_or_else(|| self.infer_attempt(mark)), mark));
+            numbered.push((self.attempt_of(mark), mark));
         }
         // Marks sort by (attempt, kind, ts); inferred numbers can break that order.
         numbered.sort_by_key(|(number, mark)| (*number, mark.kind.rank(), mark.ts, mark.kind));
@@ -144,6 +144,11 @@ impl TaskRecord {
         let progress = self.progress.as_ref().filter(|progress| progress.attempt == attempt.number);
         let is_sign = |mark: &Mark| matches!(mark.kind, TaskEventKind::Received | TaskEventKind::Started);
         progress.is_some_and(|progress| progress.ts > ts) || all.iter().any(|(_, mark)| is_sign(mark) && mark.ts > ts)
+    }
+
+    /// The attempt that a mark tells of.
+    pub(super) fn attempt_of(&self, mark: &Mark) -> u32 {
+        mark.attempt.unwrap_or_else(|| self.infer_attempt(mark))
     }
 
     /// The attempt of a mark whose observer did not know it: the latest attempt that had begun by then.
@@ -215,7 +220,11 @@ impl<'a> Attempt<'a> {
                 self.sent_at = Some(self.sent_at.map_or(mark.ts, |t| t.min(mark.ts)));
             }
             TaskEventKind::Received => {
-                self.received_at = Some(mark.ts);
+                // Of two that tell of one delivery, the first knew it sooner.
+                let is_told = self.received_at.is_some_and(|at| mark.ts.0.saturating_sub(at.0) <= OBSERVERS_DIFFER);
+                if !is_told {
+                    self.received_at = Some(mark.ts);
+                }
                 if self.number == 0 {
                     self.state = TaskState::Received;
                 }

@@ -171,9 +171,7 @@ impl From<&StoredTask> for TaskDetail {
 /// What happened to a task, by time; of what happened at the same time, what comes earlier in a task's life is first.
 pub(in crate::api) fn timeline(stored: &StoredTask) -> Vec<TimelineEntry> {
     let record = &stored.record;
-    let mut marks: Vec<&Mark> = record.marks.iter().collect();
-    marks.sort_by_key(|mark| (mark.ts, mark.attempt, mark.kind.rank()));
-    let mut entries: Vec<TimelineEntry> = marks.into_iter().map(TimelineEntry::from).collect();
+    let mut entries: Vec<TimelineEntry> = record.timeline().into_iter().map(TimelineEntry::from).collect();
     if let Some(progress) = &record.progress {
         let entry = TimelineEntry {
             ts: progress.ts,

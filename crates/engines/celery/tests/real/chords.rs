@@ -5,7 +5,7 @@ use taskplane_agent::engine::{ArgumentSource, CommandError, Engine as _, KnownTa
 use taskplane_engine_celery::CeleryConfig;
 use taskplane_model::TaskEventKind;
 
-use crate::harness::{Agent, Place as _, Process, Publisher, Redis, Worker, config, eventually};
+use crate::harness::{Agent, Place, Process, Publisher, Redis, Worker, config, eventually};
 
 fn retry(id: &str) -> RetryRequest {
     RetryRequest { task_id: id.into(), ..RetryRequest::default() }
@@ -29,22 +29,22 @@ async fn is_refused(agent: &Agent, id: &str, code: &str) -> String {
 }
 
 /// An agent that keeps what it needs on the disk.
-fn keeping(redis: &Redis) -> CeleryConfig {
-    CeleryConfig { payload_dir: Some(redis.dir().join("payloads")), ..config(redis) }
+fn keeping(place: &impl Place) -> CeleryConfig {
+    CeleryConfig { payload_dir: Some(place.dir().join("payloads")), ..config(place) }
 }
 
 /// A chord that has failed: its members, its body, and what runs it.
-struct Failed {
-    members: Vec<String>,
-    body: String,
-    agent: Agent,
-    _worker: Process,
+pub(crate) struct Failed {
+    pub(crate) members: Vec<String>,
+    pub(crate) body: String,
+    pub(crate) agent: Agent,
+    pub(crate) _worker: Process,
 }
 
 /// Publishes a chord, has the agent see its messages, and lets it fail.
-async fn failed(redis: &Redis, order: Value) -> Failed {
-    let agent = Agent::with(keeping(redis)).await;
-    let mut publisher = Publisher::start(redis, &[]);
+pub(crate) async fn failed(place: &impl Place, order: Value) -> Failed {
+    let agent = Agent::with(keeping(place)).await;
+    let mut publisher = Publisher::start(place, &[]);
     let ids = publisher.send(order);
     let mut ids: Vec<String> = ids.split_whitespace().map(str::to_owned).collect();
     let body = ids.pop().expect("a body");
@@ -53,16 +53,16 @@ async fn failed(redis: &Redis, order: Value) -> Failed {
         (told.iter().filter(|seen| seen.chord_id.as_ref() == Some(&body)).count() >= 2).then_some(())
     })
     .await;
-    let worker = Worker::default().start(redis);
+    let worker = Worker::default().start(place);
     agent.saw(&body, TaskEventKind::Failed).await;
     Failed { members: ids, body, agent, _worker: worker }
 }
 
-fn file(redis: &Redis) -> String {
-    redis.dir().join("there").display().to_string()
+pub(crate) fn file(place: &impl Place) -> String {
+    place.dir().join("there").display().to_string()
 }
 
-fn chord(file: &str) -> Value {
+pub(crate) fn chord(file: &str) -> Value {
     json!({"task": "floor.echo", "args": [7], "kwargs": {"k": "v"}, "header": [
         {"task": "floor.echo", "args": ["first"]},
         {"task": "floor.until", "args": [file, 0.5]},

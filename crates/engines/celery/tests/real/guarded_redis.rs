@@ -4,19 +4,23 @@
 use std::path::Path;
 
 use serde_json::json;
+use taskplane_agent::engine::{Engine as _, RetryRequest};
 use taskplane_model::TaskEventKind;
 use taskplane_testkit::{Authority, RedisServer, RedisSetup};
 
-use crate::harness::{Agent, Place, Publisher, Worker, blocking, config, eventually};
+use crate::{
+    chords::{self, Failed},
+    harness::{Agent, Place, Publisher, Worker, blocking, config, eventually},
+};
 
 /// What the agent's user may do, for an application with the queue `celery` and the prefixes below. With other queues, one
 /// `~shop:queue*` more for each; without prefixes, without them.
 const RIGHTS: &str = "resetkeys resetchannels -@all \
     +ping +select +scan +type +exists +smembers +sismember +llen +lrange +hlen +hkeys +hmget +hscan +mget +strlen +pttl \
-    +psubscribe +publish +sadd +srem +brpop +del +lpush +multi +exec \
+    +zrange +psubscribe +publish +sadd +srem +brpop +del +lpush +multi +exec \
     %R~shop:_kombu.binding.* ~shop:_kombu.binding.reply.celery.pidbox ~shop:*.reply.celery.pidbox \
     %R~shop:unacked ~shop:celery* %R~shop_celery-task-meta-* \
-    &shop:/0.celeryev* &shop:/0.celery.pidbox &shop_celery-task-meta-*";
+    %R~shop_celery-taskset-meta-* &shop:/0.celeryev* &shop:/0.celery.pidbox &shop_celery-task-meta-*";
 
 /// The server, and the files of its clients.
 pub(crate) struct Guarded {
@@ -133,6 +137,33 @@ async fn a_user_with_all_its_rights_is_refused_nothing() {
     let refused = log.lines().skip_while(|line| *line != "object").nth(1);
     // While no worker was up, it looked whether they are on other channels: with more rights it could have told.
     assert!(refused.is_none_or(|what| what == "*celeryev*") && log.matches("object").count() < 2, "{log}");
+}
+
+#[tokio::test]
+async fn the_body_of_a_chord_needs_the_right_to_read_what_its_members_returned() {
+    let redis = Guarded::start().await;
+    let file = chords::file(&redis);
+    let Failed { members, body, agent, _worker } = chords::failed(&redis, chords::chord(&file)).await;
+    let retry = async |id: &str| {
+        let request = RetryRequest { task_id: id.into(), ..RetryRequest::default() };
+        agent.engine.retry_task(&request).await
+    };
+    let others = "resetkeys ~shop:* %R~shop_celery-task-meta-*";
+    for (rights, missing) in [("-zrange", "+zrange"), (others, "%R~shop_celery-taskset-meta-*")] {
+        redis.permit(rights);
+        let why = retry(&body).await.expect_err("refused").to_string();
+        assert!(why.contains(&format!("add {missing} to its ACL")), "{why}");
+        redis.permit(RIGHTS);
+    }
+    std::fs::write(&file, "").expect("written");
+    // What the agent's connections missed while they were cut is not the point.
+    let succeeded = async |id: &str| {
+        let key = format!("shop_celery-task-meta-{id}");
+        eventually("its result", || redis.server.run(&["GET", &key]).contains("SUCCESS").then_some(())).await;
+    };
+    succeeded(&retry(&members[1]).await.expect("published").new_task_id).await;
+    succeeded(&retry(&body).await.expect("published").new_task_id).await;
+    agent.stop().await;
 }
 
 #[tokio::test]
