@@ -22,7 +22,7 @@ PROJECTS = Path(__file__).resolve().parent / "projects"
 _T = TypeVar("_T")
 
 
-def eventually(what: str, look: Callable[[], _T | None], seconds: float = 20) -> _T:
+def eventually(what: str, look: Callable[[], _T | None], seconds: float = 60) -> _T:
     """What `look` finds, once it finds something that is true."""
     deadline = time.monotonic() + seconds
     while True:
@@ -89,11 +89,11 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         self._child.send_signal(number)
 
-    def wait(self, seconds: float = 20) -> int:
+    def wait(self, seconds: float = 60) -> int:
         """Its exit code, once it has ended."""
         return self._child.wait(seconds)
 
-    def terminate(self, seconds: float = 20) -> int:
+    def terminate(self, seconds: float = 60) -> int:
         """Ask it to end; returns its exit code."""
         self._child.terminate()
         return self.wait(seconds)

@@ -72,8 +72,10 @@ impl Engine for ObedientEngine {
                 queue: "q".into(),
                 eta: None,
                 notes: vec!["the rest of its chain runs after it".into()],
-                args: request.args.clone().unwrap_or_else(|| vec![json!("bob@example.com")]),
-                kwargs: serde_json::Map::new(),
+                arguments: Some((
+                    request.args.clone().unwrap_or_else(|| vec![json!("bob@example.com")]),
+                    serde_json::Map::new(),
+                )),
             }),
         };
         Ok(requests.iter().map(preview).collect())

@@ -49,8 +49,6 @@ pub struct RetryPreview {
     pub eta: Option<Timestamp>,
     /// What comes along and what is left behind, for people; a clause each.
     pub notes: Vec<String>,
-    /// Positional arguments.
-    pub args: Vec<Value>,
-    /// Keyword arguments.
-    pub kwargs: Map<String, Value>,
+    /// Positional and keyword arguments. `None` where the original message is sent as it is, and only the application can read it.
+    pub arguments: Option<(Vec<Value>, Map<String, Value>)>,
 }

@@ -12,6 +12,8 @@ use crate::engine::{FoundTask, FoundTasks, RetryPreview};
 const MAX_SHORT_BYTES: usize = 512;
 /// Most bytes in JSON of a name.
 const MAX_NAME_BYTES: usize = 512;
+/// What stands for arguments that cannot be read outside the application.
+const UNREADABLE: &str = "<not readable here>";
 /// Most silent workers named with each task.
 const MAX_SILENT: usize = 10;
 
@@ -27,8 +29,14 @@ impl Redactor {
             "notes": preview.notes.iter().map(|note| self.shown_text(note, MAX_SHORT_BYTES)).collect::<Vec<_>>(),
         });
         if with_values {
-            told["args_redacted"] = self.value(&Value::Array(preview.args.clone()), MAX_VALUE_BYTES);
-            told["kwargs_redacted"] = self.value(&Value::Object(preview.kwargs.clone()), MAX_VALUE_BYTES);
+            let (args, kwargs) = match &preview.arguments {
+                Some((args, kwargs)) => {
+                    let (args, kwargs) = (Value::Array(args.clone()), Value::Object(kwargs.clone()));
+                    (self.value(&args, MAX_VALUE_BYTES), self.value(&kwargs, MAX_VALUE_BYTES))
+                }
+                None => (UNREADABLE.into(), UNREADABLE.into()),
+            };
+            (told["args_redacted"], told["kwargs_redacted"]) = (args, kwargs);
         }
         told
     }
@@ -88,8 +96,10 @@ mod tests {
             queue: "mail".into(),
             eta: None,
             notes: vec!["its callbacks are kept".into()],
-            args: vec![json!("bob@example.com"), json!(7)],
-            kwargs: json!({"password": "hunter2"}).as_object().cloned().expect("a map"),
+            arguments: Some((
+                vec![json!("bob@example.com"), json!(7)],
+                json!({"password": "hunter2"}).as_object().cloned().expect("a map"),
+            )),
         };
         let told = redactor().preview(&preview, true);
         assert_eq!(
@@ -101,6 +111,8 @@ mod tests {
             (&json!("message"), &json!(true), &json!("mail"))
         );
         assert_eq!(redactor().preview(&preview, false).get("args_redacted"), None);
+        let told = redactor().preview(&RetryPreview { arguments: None, ..preview }, true);
+        assert_eq!(told["args_redacted"], "<not readable here>");
     }
 
     #[test]

@@ -106,6 +106,11 @@ impl Attempts {
         }
     }
 
+    /// True when a worker told that it received this attempt.
+    pub(crate) fn was_received(&self, number: u32) -> bool {
+        self.0.iter().any(|attempt| attempt.number == Some(number) && attempt.received)
+    }
+
     /// True when a worker is known to have taken the latest attempt.
     pub(crate) fn was_taken(&self) -> bool {
         self.0.last().is_some_and(|last| last.received || last.started || last.end.is_some())
@@ -172,6 +177,16 @@ impl Attempts {
             _ => last_that(&|a| a.open() && a.started).or_else(|| last_that(&Attempt::open)),
         };
         found.unwrap_or(last)
+    }
+}
+
+#[cfg(test)]
+impl Attempts {
+    /// A worker received this attempt.
+    pub(crate) fn note_received(&mut self, number: u32) {
+        let mut seen =
+            TaskObservation { kind: TaskEventKind::Received, retries: Some(number), ..TaskObservation::default() };
+        self.observe(&mut seen, Timestamp(1));
     }
 }
 

@@ -5,7 +5,7 @@ use taskplane_agent::engine::{CommandError, EnqueueRequest, EnqueuedTask};
 
 use crate::{
     acceptable::{own_types, unknown_type},
-    message::{Embed, NewTask, Payload},
+    message::{Body, Embed, NewTask, Payload},
     publish::publish,
     purge,
     queues::carries_tasks,
@@ -61,7 +61,7 @@ fn new_task(request: &EnqueueRequest, queue: String) -> NewTask {
         root_id: id.clone(),
         id,
         name: request.name.clone(),
-        payload: Payload { args: request.args.clone(), kwargs: request.kwargs.clone(), embed: Embed::default() },
+        body: Body::Read(Payload { args: request.args.clone(), kwargs: request.kwargs.clone(), embed: Embed::default() }),
         headers: request.headers.clone(),
         parent_id: None,
         queue,

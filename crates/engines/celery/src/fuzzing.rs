@@ -8,7 +8,7 @@ use taskplane_model::{Timestamp, time::DAY};
 use crate::{
     control, events,
     exception::Exception,
-    message::{NewTask, TaskMessage},
+    message::{Body, NewTask, TaskMessage},
     python_json,
     python_literal::{self, Dialect, Fidelity},
     python_repr, redis,
@@ -41,7 +41,7 @@ fn told(queue: &str, message: TaskMessage) -> Message {
         let again = NewTask {
             id: "11111111-2222-4333-8444-555555555555".to_owned(),
             name: message.name,
-            payload,
+            body: Body::Read(payload),
             headers: message.headers,
             root_id: message.id,
             parent_id: None,

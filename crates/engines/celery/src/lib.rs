@@ -63,6 +63,7 @@ mod shared;
 mod signals;
 mod told;
 mod tracker;
+mod verbatim;
 mod worker_control;
 mod workers;
 

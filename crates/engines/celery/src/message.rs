@@ -1,7 +1,8 @@
 //! Task messages: read from a queue, and built for publishing.
 //!
-//! A malformed message takes down every worker that receives it, in a loop. So nothing is ever forwarded as bytes: a
-//! message is built from typed parts, written, and read again before it is sent.
+//! A malformed message takes down every worker that receives it, in a loop. So a message is built from typed parts, written, and
+//! read again before it is sent. Bytes are forwarded for one reason only: as the body of a message that a worker has received, and
+//! so read, where it cannot be read here ([`Verbatim`]); the rest of that message is built like any other.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use crate::{
     content::EnvelopeError,
     envelope::{DeliveryInfo, Envelope, Properties},
     python_repr,
+    verbatim::{Sealed, Verbatim},
     workers::Workers,
 };
 
@@ -99,6 +101,33 @@ pub(crate) struct Payload {
     pub(crate) embed: Embed,
 }
 
+/// What a message has in it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Body {
+    /// Written from its parts.
+    Read(Payload),
+    /// As it was.
+    Verbatim(Verbatim),
+}
+
+impl Body {
+    /// The text forms of its arguments, as Celery's publishers write them.
+    fn reprs(&self) -> [Value; 2] {
+        match self {
+            Self::Read(payload) => [python_repr::args(&payload.args), python_repr::kwargs(&payload.kwargs)].map(Value::from),
+            Self::Verbatim(verbatim) => verbatim.reprs().map(Value::from),
+        }
+    }
+
+    /// True when this is what a message was found to have in it.
+    fn is_of(&self, message: &TaskMessage) -> bool {
+        match self {
+            Self::Read(payload) => message.payload.as_ref() == Ok(payload),
+            Self::Verbatim(verbatim) => verbatim.is(message.sealed.as_ref()),
+        }
+    }
+}
+
 /// A task message as it lies in a queue.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TaskMessage {
@@ -107,6 +136,8 @@ pub(crate) struct TaskMessage {
     pub(crate) headers: Map<String, Value>,
     /// What it is called with, or why that cannot be read.
     pub(crate) payload: Result<Payload, EnvelopeError>,
+    /// The body itself, where it cannot be read.
+    pub(crate) sealed: Option<Sealed>,
     pub(crate) routing_key: String,
     pub(crate) exchange: String,
     pub(crate) priority: Option<i64>,
@@ -118,6 +149,7 @@ impl TaskMessage {
     pub(crate) fn read(raw: &[u8]) -> Option<Self> {
         let envelope = Envelope::parse(raw).ok()?;
         let body = envelope.json_body();
+        let sealed = body.as_ref().err().and_then(|_| Sealed::of(&envelope));
         let (headers, payload) = match &body {
             Ok(Value::Object(old)) => (protocol_1_headers(old), Ok(protocol_1_payload(old))),
             Ok(body) => (envelope.headers, payload(body)),
@@ -127,6 +159,7 @@ impl TaskMessage {
             id: text(&headers, "id")?,
             name: text(&headers, "task")?,
             payload,
+            sealed,
             routing_key: envelope.properties.delivery_info.routing_key,
             exchange: envelope.properties.delivery_info.exchange,
             priority: envelope.properties.priority,
@@ -245,7 +278,7 @@ pub(crate) fn time(value: Option<&Value>) -> Option<Timestamp> {
 pub(crate) struct NewTask {
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) payload: Payload,
+    pub(crate) body: Body,
     /// Headers of the message it repeats, when there is one: time limits, stamps and the application's own are kept.
     pub(crate) headers: Map<String, Value>,
     pub(crate) root_id: String,
@@ -281,7 +314,7 @@ impl NewTask {
         let message = TaskMessage::read(&raw).ok_or_else(|| invalid("the message cannot be read again"))?;
         let same = message.id == self.id
             && message.name == self.name
-            && message.payload.as_ref() == Ok(&self.payload)
+            && self.body.is_of(&message)
             && message.routing_key == self.queue
             && !message.delivery_tag.is_empty();
         if same { Ok(Outgoing { envelope, raw, message }) } else { Err(invalid("reading it again gives another task")) }
@@ -289,10 +322,10 @@ impl NewTask {
 
     /// Refuses what a worker could read but not digest, and says why.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let Payload { args, kwargs, embed } = &self.payload;
         acceptable::check_time("ETA", self.eta)?;
         acceptable::check_time("expiry", self.expires)?;
         acceptable::check_headers(&self.headers)?;
+        let Body::Read(Payload { args, kwargs, embed }) = &self.body else { return Ok(()) };
         let bound = [&embed.callbacks, &embed.errbacks, &embed.chain, &embed.chord];
         args.iter().chain(bound).try_for_each(acceptable::check_values)?;
         match kwargs.len() == 2 && kwargs.contains_key("__type__") && kwargs.contains_key("__value__") {
@@ -315,11 +348,17 @@ impl NewTask {
     }
 
     fn envelope(&self) -> Result<Envelope, serde_json::Error> {
-        let body = json!([self.payload.args, self.payload.kwargs, self.payload.embed]);
+        let (body, content_encoding, content_type) = match &self.body {
+            Body::Read(Payload { args, kwargs, embed }) => {
+                let body = serde_json::to_vec(&json!([args, kwargs, embed]))?;
+                (STANDARD.encode(body), Some("utf-8".to_owned()), Some("application/json".to_owned()))
+            }
+            Body::Verbatim(verbatim) => (verbatim.base64(), verbatim.content_encoding(), verbatim.content_type()),
+        };
         Ok(Envelope {
-            body: STANDARD.encode(serde_json::to_vec(&body)?),
-            content_encoding: Some("utf-8".to_owned()),
-            content_type: Some("application/json".to_owned()),
+            body,
+            content_encoding,
+            content_type,
             headers: self.all_headers(),
             properties: Properties {
                 correlation_id: Some(self.id.clone()),
@@ -339,6 +378,12 @@ impl NewTask {
         for stale in STALE {
             headers.remove(stale);
         }
+        if let Body::Verbatim(verbatim) = &self.body
+            && let Some(compression) = verbatim.compression()
+        {
+            headers.insert("compression".to_owned(), json!(compression));
+        }
+        let [args_repr, kwargs_repr] = self.body.reprs();
         let kept = |key: &str, default: Value| (key.to_owned(), self.headers.get(key).cloned().unwrap_or(default));
         let fixed = |key: &str, value: Value| (key.to_owned(), value);
         headers.extend([
@@ -354,8 +399,8 @@ impl NewTask {
             kept("timelimit", json!([null, null])),
             fixed("root_id", json!(self.root_id)),
             fixed("parent_id", json!(self.parent_id)),
-            fixed("argsrepr", json!(python_repr::args(&self.payload.args))),
-            fixed("kwargsrepr", json!(python_repr::kwargs(&self.payload.kwargs))),
+            fixed("argsrepr", args_repr),
+            fixed("kwargsrepr", kwargs_repr),
             fixed("origin", json!("taskplane")),
             kept("ignore_result", json!(false)),
             fixed("replaced_task_nesting", json!(0)),
@@ -384,7 +429,7 @@ mod tests {
         NewTask {
             id: "11111111-2222-4333-8444-555555555555".into(),
             name: message.name.clone(),
-            payload: message.payload.clone().expect("readable"),
+            body: Body::Read(message.payload.clone().expect("readable")),
             headers: message.headers.clone(),
             root_id: message.id.clone(),
             parent_id: None,

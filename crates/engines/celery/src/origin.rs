@@ -18,6 +18,7 @@ use crate::{
     results::Meta,
     shared::{Shared, lock},
     tracker::Known,
+    verbatim::Verbatim,
 };
 
 /// A repr this long or longer may have been cut by Celery, whose limit is 1,024.
@@ -30,6 +31,8 @@ pub(crate) struct Origin {
     pub(crate) args: Option<Vec<Value>>,
     pub(crate) kwargs: Option<Map<String, Value>>,
     pub(crate) embed: Embed,
+    /// The body of its message, which cannot be read here. Whoever changes nothing loses nothing with it.
+    pub(crate) verbatim: Option<Verbatim>,
     pub(crate) headers: Map<String, Value>,
     pub(crate) source: Option<ArgumentSource>,
     /// Arguments, what follows the task, and its own headers are those of its message.
@@ -164,6 +167,7 @@ impl Traces {
         }
         if let Some(record) = &record {
             origin.take_payload(record);
+            origin.take_verbatim(record);
         }
         if let Some(meta) = &meta {
             origin.take_result(meta);
@@ -227,8 +231,20 @@ impl Origin {
         }
     }
 
+    /// A message that cannot be read, where it is not known what is in it.
+    fn take_verbatim(&mut self, record: &Record) {
+        if let (Some(verbatim), Some(headers)) = (&record.verbatim, &record.headers)
+            && self.verbatim.is_none()
+            && !self.lossless
+        {
+            self.verbatim = Some(verbatim.clone());
+            self.headers = headers.clone();
+        }
+    }
+
     fn take_record(&mut self, record: &Record) {
         self.take_payload(record);
+        self.take_verbatim(record);
         let fill = |slot: &mut Option<String>, value: &Option<String>| {
             if slot.is_none() {
                 slot.clone_from(value);

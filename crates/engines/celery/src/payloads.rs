@@ -23,6 +23,7 @@ use taskplane_model::{Timestamp, time::DAY};
 use crate::{
     message::{Embed, Payload},
     tracker::Known,
+    verbatim::Verbatim,
 };
 
 /// What the store may take on disk.
@@ -53,6 +54,9 @@ pub(crate) struct Record {
     pub(crate) kwargs_repr: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) payload: Option<Payload>,
+    /// The body of its message, which cannot be read here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) verbatim: Option<Verbatim>,
     /// The task's own headers, when its message was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) headers: Option<Map<String, Value>>,
@@ -78,9 +82,15 @@ impl Record {
         self.payload.as_ref()?.embed.body_id()
     }
 
+    /// True when its message can be sent again, or its arguments can.
+    pub(crate) fn has_original(&self) -> bool {
+        self.payload.is_some() || self.verbatim.is_some()
+    }
+
     /// What is known of a task, with its full arguments if a result told them.
     pub(crate) fn of(id: &str, at: Timestamp, failed: bool, known: &Known, extended: Option<Payload>) -> Self {
         let payload = known.payload.as_deref().cloned().or(extended);
+        let verbatim = known.verbatim();
         // Next to the full arguments their reprs are of no use.
         let repr = |repr: &Option<String>| if payload.is_some() { None } else { repr.clone() };
         Self {
@@ -90,7 +100,8 @@ impl Record {
             name: known.name.clone(),
             args_repr: repr(&known.args_repr),
             kwargs_repr: repr(&known.kwargs_repr),
-            headers: known.payload.as_ref().and_then(|_| known.headers.as_deref().cloned()),
+            headers: (known.payload.is_some() || verbatim.is_some()).then(|| known.headers.as_deref().cloned()).flatten(),
+            verbatim,
             queue: known.queue.clone(),
             worker: known.worker.clone(),
             root_id: known.root_id.clone(),

@@ -6,6 +6,7 @@ use taskplane_agent::engine::{CommandError, RetryPreview, RetryRequest};
 
 use crate::{
     deployments::Deployments,
+    message::{Body, Payload},
     origin::{self, Origin},
     purge,
     retry::Plan,
@@ -68,14 +69,18 @@ async fn one(
     // What cannot be written, or reads back as another task, would not be sent either.
     plan.new.outgoing().map_err(|error| CommandError::Engine(error.to_string()))?;
     let is_edited = request.args.is_some() || request.kwargs.is_some();
+    let (source, notes) = (plan.source(request), plan.notes(request));
+    let (lossless, arguments) = match plan.new.body {
+        Body::Read(Payload { args, kwargs, .. }) => (plan.origin.lossless && !is_edited, Some((args, kwargs))),
+        Body::Verbatim(_) => (true, None),
+    };
     Ok(RetryPreview {
-        source: plan.source(request),
-        lossless: plan.origin.lossless && !is_edited,
-        notes: plan.notes(request),
+        source,
+        lossless,
+        notes,
         name: plan.new.name,
         queue: plan.new.queue,
         eta: plan.new.eta,
-        args: plan.new.payload.args,
-        kwargs: plan.new.payload.kwargs,
+        arguments,
     })
 }

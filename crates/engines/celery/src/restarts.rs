@@ -83,7 +83,7 @@ fn message() -> TaskMessage {
     let new = NewTask {
         id: "t".into(),
         name: "n".into(),
-        payload: Payload::default(),
+        body: Body::Read(Payload::default()),
         headers: serde_json::Map::from_iter([("retries".to_owned(), 1.into())]),
         root_id: "t".into(),
         parent_id: None,

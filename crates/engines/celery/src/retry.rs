@@ -12,12 +12,13 @@ use crate::{
     acceptable::{own_types, unknown_type},
     broker::PublishError,
     chord, clock,
-    message::{Embed, NewTask, Payload},
+    message::{Body, Embed, NewTask, Payload},
     origin::{self, Origin},
     publish::publish,
     purge,
     queues::carries_tasks,
     shared::{Shared, lock},
+    verbatim::Verbatim,
 };
 
 /// Publishes the task again.
@@ -106,6 +107,9 @@ impl Plan {
 
     /// Where the arguments come from.
     pub(crate) fn source(&self, request: &RetryRequest) -> ArgumentSource {
+        if let Body::Verbatim(_) = self.new.body {
+            return ArgumentSource::PayloadStore;
+        }
         match (&request.args, &request.kwargs, self.origin.source) {
             (Some(_), Some(_), _) | (_, _, None) => ArgumentSource::Supplied,
             (_, _, Some(source)) => source,
@@ -114,7 +118,10 @@ impl Plan {
 
     /// Where the arguments come from, what comes along, and what is left behind; for people.
     pub(crate) fn notes(&self, request: &RetryRequest) -> Vec<String> {
-        let mut notes = notes(request, &self.origin);
+        let mut notes = match &self.new.body {
+            Body::Verbatim(verbatim) => verbatim_notes(verbatim, &self.origin),
+            Body::Read(_) => notes(request, &self.origin),
+        };
         if !self.queue_is_known {
             let queue = &self.new.queue;
             let why = match self.origin.queue_of_members {
@@ -140,16 +147,10 @@ fn new_task(request: &RetryRequest, origin: &Origin) -> Result<NewTask, CommandE
             request.task_id
         )));
     };
-    let args = request.args.clone().or_else(|| origin.args.clone());
-    let kwargs = request.kwargs.clone().or_else(|| origin.kwargs.clone());
-    let (Some(args), Some(kwargs)) = (args, kwargs) else { return Err(no_payload(request, origin)) };
-    check_types(request, origin)?;
-    // As a member it could not bring its chord back to life, and would disturb the count of a group that still runs.
-    let embed = Embed { chord: serde_json::Value::Null, ..origin.embed.clone() };
     Ok(NewTask {
         id: uuid::Uuid::new_v4().to_string(),
         name,
-        payload: Payload { args, kwargs, embed },
+        body: body(request, origin)?,
         headers: origin.headers.clone(),
         root_id: origin.root_id.clone().unwrap_or_else(|| request.task_id.clone()),
         parent_id: origin.parent_id.clone(),
@@ -158,6 +159,20 @@ fn new_task(request: &RetryRequest, origin: &Origin) -> Result<NewTask, CommandE
         eta: request.eta,
         expires: None,
     })
+}
+
+fn body(request: &RetryRequest, origin: &Origin) -> Result<Body, CommandError> {
+    // A chord that it names is not counted for: Celery looks for the group first, which is in the headers, and left out there.
+    if let (None, None, Some(verbatim)) = (&request.args, &request.kwargs, &origin.verbatim) {
+        return Ok(Body::Verbatim(verbatim.clone()));
+    }
+    let args = request.args.clone().or_else(|| origin.args.clone());
+    let kwargs = request.kwargs.clone().or_else(|| origin.kwargs.clone());
+    let (Some(args), Some(kwargs)) = (args, kwargs) else { return Err(no_payload(request, origin)) };
+    check_types(request, origin)?;
+    // As a member it could not bring its chord back to life, and would disturb the count of a group that still runs.
+    let embed = Embed { chord: serde_json::Value::Null, ..origin.embed.clone() };
+    Ok(Body::Read(Payload { args, kwargs, embed }))
 }
 
 /// Types that kombu does not know may be the application's own, if it sent them itself; a worker drops a message with any other.
@@ -173,7 +188,8 @@ fn check_types(request: &RetryRequest, origin: &Origin) -> Result<(), CommandErr
 }
 
 fn no_payload(request: &RetryRequest, origin: &Origin) -> CommandError {
-    let why = origin.why_not.as_deref().unwrap_or("they were never seen");
+    let unread = origin.verbatim.as_ref().map(|body| format!("its message is there, but cannot be read here ({})", body.kind()));
+    let why = unread.as_deref().or(origin.why_not.as_deref()).unwrap_or("they were never seen");
     let supply = match (&request.args, &request.kwargs) {
         (Some(_), None) => "Supply kwargs as well ({} for none)",
         (None, Some(_)) => "Supply args as well ([] for none)",
@@ -225,8 +241,13 @@ fn notes(request: &RetryRequest, origin: &Origin) -> Vec<String> {
     if origin.embed.has_callbacks() {
         note("its callbacks are kept");
     }
-    if !origin.lossless {
-        note("its message was not seen: a chain, callbacks or headers that it had are left behind");
+    match (origin.lossless, &origin.verbatim) {
+        (true, _) => {}
+        (false, Some(body)) => {
+            let kind = body.kind();
+            note(&format!("its message cannot be read here ({kind}): a chain or callbacks that it had are left behind"));
+        }
+        (false, None) => note("its message was not seen: a chain, callbacks or headers that it had are left behind"),
     }
     match origin.chord_id.as_deref().or(origin.embed.chord_id()) {
         Some(body) => note(&format!(
@@ -237,13 +258,35 @@ fn notes(request: &RetryRequest, origin: &Origin) -> Vec<String> {
         None if origin.group_id.is_some() => note("it runs outside its group"),
         None => {}
     }
-    if origin.headers.get("expires").is_some_and(|expires| !expires.is_null()) {
-        note("it does not expire, as the original would have");
-    }
-    if origin.lives {
-        note("the original still waits or runs");
-    }
+    notes.extend(differences(origin));
     notes
+}
+
+/// Of a message that is sent as it was.
+fn verbatim_notes(verbatim: &Verbatim, origin: &Origin) -> Vec<String> {
+    let mut notes = vec![
+        format!("its message, as it was ({}; not readable here)", verbatim.kind()),
+        "a chain and callbacks that it has run after it".to_owned(),
+    ];
+    match (&origin.chord_id, &origin.group_id) {
+        (Some(_), _) => notes.push("it runs outside its chord, whose body does not wait for it".to_owned()),
+        (None, Some(_)) => {
+            notes.push("it runs outside its group, and outside the chord if it was in one, which does not wait for it".to_owned());
+        }
+        (None, None) => {}
+    }
+    notes.extend(differences(origin));
+    notes
+}
+
+/// What else is different from the original.
+fn differences(origin: &Origin) -> Vec<String> {
+    let expires = origin.headers.get("expires").is_some_and(|expires| !expires.is_null());
+    let notes = [
+        (expires, "it does not expire, as the original would have"),
+        (origin.lives, "the original still waits or runs"),
+    ];
+    notes.into_iter().filter(|(holds, _)| *holds).map(|(_, note)| note.to_owned()).collect()
 }
 
 /// Where the arguments come from.
@@ -298,8 +341,9 @@ mod tests {
             ..origin()
         };
         let new = new_task(&request(), &member).expect("a new task");
-        assert_eq!(new.payload.embed.chord, Value::Null);
-        assert!(new.payload.embed.has_chain());
+        let Body::Read(payload) = &new.body else { panic!("is built") };
+        assert_eq!(payload.embed.chord, Value::Null);
+        assert!(payload.embed.has_chain());
         let copy = new.outgoing().expect("valid").message;
         assert_eq!((copy.group_id(), copy.headers["group_index"].clone()), (None, Value::Null));
         let told = notes(&request(), &member).join("; ");

@@ -169,8 +169,8 @@ pub(crate) fn keep(shared: &Shared) -> bool {
     let mut failure = None;
     for record in records {
         // The original of an earlier attempt is worth more than none.
-        let knows_more = record.payload.is_none()
-            && store.get(&record.id, now).is_some_and(|kept| kept.payload.is_some() && (kept.failed || !record.failed));
+        let knows_more = !record.has_original()
+            && store.get(&record.id, now).is_some_and(|kept| kept.has_original() && (kept.failed || !record.failed));
         if !knows_more {
             failure = store.put(record, now).err().or(failure);
         }

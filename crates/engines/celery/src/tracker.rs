@@ -12,6 +12,7 @@ use crate::{
     message::{Payload, TaskMessage},
     python_literal::head,
     routes::Routes,
+    verbatim::{Unread, Verbatim},
 };
 
 /// Most tasks remembered.
@@ -33,6 +34,8 @@ pub(crate) struct Known {
     pub(crate) kwargs_repr: Option<String>,
     /// The full arguments, when its message was seen in a queue.
     pub(crate) payload: Option<Arc<Payload>>,
+    /// The body, when its message was seen and cannot be read.
+    unread: Option<Unread>,
     /// The task's own headers, when its message was seen in a queue and they are not too large.
     pub(crate) headers: Option<Arc<Map<String, Value>>>,
     pub(crate) queue: Option<String>,
@@ -84,8 +87,13 @@ impl Known {
     fn forget_other_arguments(&mut self, reprs: &(Option<String>, Option<String>)) {
         let other = |old: &Option<String>, new: &Option<String>| old.is_some() && new.is_some() && old != new;
         if other(&self.args_repr, &reprs.0) || other(&self.kwargs_repr, &reprs.1) {
-            self.payload = None;
+            (self.payload, self.unread) = (None, None);
         }
+    }
+
+    /// The body of its message, which cannot be read here but was received by a worker.
+    pub(crate) fn verbatim(&self) -> Option<Verbatim> {
+        self.unread.as_ref()?.received(&self.attempts)
     }
 
     fn fill(&self, seen: &mut TaskObservation) {
@@ -109,6 +117,7 @@ impl Known {
     fn size(&self) -> usize {
         let text = |t: &Option<String>| t.as_ref().map_or(0, String::len);
         let payload = self.payload.as_ref().map_or(0, |p| payload_size(p));
+        let payload = payload + self.unread.as_ref().map_or(0, Unread::size);
         let headers = self.headers.as_ref().map_or(0, |headers| headers_size(headers));
         300 + payload
             + headers
@@ -247,11 +256,14 @@ impl Tracker {
         let seen = message.sent(queue);
         let payload = message.payload.as_ref().ok().filter(|p| payload_size(p) <= self.limits.payload);
         let headers = Some(message.own_headers()).filter(|headers| headers_size(headers) <= self.limits.headers);
+        let sealed = message.sealed.as_ref().filter(|sealed| sealed.size() <= self.limits.payload);
         self.update(&message.id, |known| {
             known.attempts.exists(message.retries());
             known.absorb(&seen);
-            if let Some(payload) = payload {
-                known.payload = Some(Arc::new(payload.clone()));
+            let payload = payload.map(|payload| Arc::new(payload.clone()));
+            let unread = sealed.map(|sealed| Unread::new(message.retries(), sealed.clone()));
+            if payload.is_some() || unread.is_some() {
+                (known.payload, known.unread) = (payload, unread);
                 known.headers = headers.map(Arc::new);
             }
         });

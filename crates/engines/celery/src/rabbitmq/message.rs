@@ -42,13 +42,18 @@ pub(super) fn build(new: &NewTask, outgoing: &Outgoing) -> Result<(BasicProperti
     }
     let content = envelope.content().map_err(|_| invalid("its body cannot be read again"))?;
     let id = ShortString::try_new(new.id.as_str()).map_err(|_| invalid("its id is too long"))?;
-    let mut properties = BasicProperties::default()
-        .with_content_type("application/json".into())
-        .with_content_encoding("utf-8".into())
-        .with_delivery_mode(2)
+    let mut properties = BasicProperties::default().with_delivery_mode(2)
         .with_correlation_id(id)
         .with_reply_to("".into())
         .with_headers(headers);
+    if let Some(content_type) = &envelope.content_type {
+        let content_type = ShortString::try_new(content_type.as_str());
+        properties = properties.with_content_type(content_type.map_err(|_| invalid("its content type is too long"))?);
+    }
+    if let Some(encoding) = &envelope.content_encoding {
+        let encoding = ShortString::try_new(encoding.as_str());
+        properties = properties.with_content_encoding(encoding.map_err(|_| invalid("its content encoding is too long"))?);
+    }
     if let Some(priority) = new.priority {
         let priority = u8::try_from(priority).map_err(|_| invalid("its priority is not from 0 to 255"))?;
         properties = properties.with_priority(priority);
@@ -111,7 +116,10 @@ fn read_value(item: &AMQPValue, depth: usize) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{message::Payload, samples};
+    use crate::{
+        message::{Body, Payload},
+        samples,
+    };
     use serde_json::json;
 
     fn new_task() -> NewTask {
@@ -119,7 +127,7 @@ mod tests {
         NewTask {
             id: "11111111-2222-4333-8444-555555555555".into(),
             name: "proj.add".into(),
-            payload: Payload { args: vec![json!(1)], kwargs: Map::new(), ..Payload::default() },
+            body: Body::Read(Payload { args: vec![json!(1)], kwargs: Map::new(), ..Payload::default() }),
             headers: headers.as_object().cloned().expect("a map"),
             root_id: "r".into(),
             parent_id: None,

@@ -1,6 +1,9 @@
 //! Samples the queues of a Redis database: how deep, how old, and which tasks wait there.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use taskplane_model::Timestamp;
 
@@ -17,18 +20,18 @@ use crate::{
     shared::lock,
 };
 
-/// Routing tables are read again after so many samples.
-const REFRESH_EVERY: u32 = 5;
+/// How often routing tables are read again.
+const REFRESH_EVERY: Duration = Duration::from_secs(10);
 
 /// Takes samples, and remembers what it has looked at.
 pub(crate) struct Sampler {
     waiting: Waiting,
-    round: u32,
+    refreshed_at: Option<Instant>,
 }
 
 impl Sampler {
     pub(crate) fn new() -> Self {
-        Self { waiting: Waiting::new(), round: 0 }
+        Self { waiting: Waiting::new(), refreshed_at: None }
     }
 
     /// One sample of everything. `consumed` are the queues that workers are known to consume.
@@ -60,10 +63,10 @@ impl Sampler {
     /// The queues to sample: from routing tables, and those that workers consume.
     async fn names(&mut self, redis: &Redis, consumed: &BTreeSet<String>) -> Result<BTreeSet<String>, BrokerError> {
         let mut known = lock(&redis.known).clone();
-        if self.round.is_multiple_of(REFRESH_EVERY) || !known.complete() {
+        if self.refreshed_at.is_none_or(|at| at.elapsed() >= REFRESH_EVERY) || !known.complete() {
             known.refresh(&redis.link).await?;
+            self.refreshed_at = Some(Instant::now());
         }
-        self.round = self.round.wrapping_add(1);
         let room = MAX_QUEUES.saturating_sub(known.names.len());
         known.names.extend(consumed.iter().filter(|queue| carries_tasks(queue)).take(room).cloned());
         lock(&redis.known).clone_from(&known);
