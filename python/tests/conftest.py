@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -10,6 +12,12 @@ import pytest
 from running import Brain, Place, Process, Redis
 
 FAILED = pytest.StashKey[bool]()
+
+
+def pytest_configure() -> None:
+    """Whoever ends the tests with SIGTERM leaves nothing behind either: it is treated as Ctrl-C."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -37,10 +37,9 @@ pub(crate) async fn complete(
     request: &RetryRequest,
     origin: Option<Origin>,
 ) -> Result<Option<Origin>, CommandError> {
-    let (is_failed_chord, is_unknown) =
-        origin.as_ref().map_or((false, true), |origin| {
-            (origin.is_failed_chord, origin.source.is_none() && origin.verbatim.is_none())
-        });
+    let (is_failed_chord, is_unknown) = origin
+        .as_ref()
+        .map_or((false, true), |origin| (origin.is_failed_chord, origin.source.is_none() && origin.verbatim.is_none()));
     // Without results nothing tells of the failure either.
     if !is_unknown || !(is_failed_chord || shared.results.is_none()) {
         return Ok(origin);

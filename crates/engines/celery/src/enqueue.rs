@@ -61,7 +61,11 @@ fn new_task(request: &EnqueueRequest, queue: String) -> NewTask {
         root_id: id.clone(),
         id,
         name: request.name.clone(),
-        body: Body::Read(Payload { args: request.args.clone(), kwargs: request.kwargs.clone(), embed: Embed::default() }),
+        body: Body::Read(Payload {
+            args: request.args.clone(),
+            kwargs: request.kwargs.clone(),
+            embed: Embed::default(),
+        }),
         headers: request.headers.clone(),
         parent_id: None,
         queue,

@@ -114,7 +114,9 @@ impl Body {
     /// The text forms of its arguments, as Celery's publishers write them.
     fn reprs(&self) -> [Value; 2] {
         match self {
-            Self::Read(payload) => [python_repr::args(&payload.args), python_repr::kwargs(&payload.kwargs)].map(Value::from),
+            Self::Read(payload) => {
+                [python_repr::args(&payload.args), python_repr::kwargs(&payload.kwargs)].map(Value::from)
+            }
             Self::Verbatim(verbatim) => verbatim.reprs().map(Value::from),
         }
     }

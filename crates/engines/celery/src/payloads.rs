@@ -100,7 +100,9 @@ impl Record {
             name: known.name.clone(),
             args_repr: repr(&known.args_repr),
             kwargs_repr: repr(&known.kwargs_repr),
-            headers: (known.payload.is_some() || verbatim.is_some()).then(|| known.headers.as_deref().cloned()).flatten(),
+            headers: (known.payload.is_some() || verbatim.is_some())
+                .then(|| known.headers.as_deref().cloned())
+                .flatten(),
             verbatim,
             queue: known.queue.clone(),
             worker: known.worker.clone(),

@@ -14,10 +14,12 @@ pub(crate) async fn publish(shared: &Shared, new: &NewTask) -> Result<(), Publis
     let outgoing = new.outgoing().map_err(|error| PublishError::NotSent(CommandError::Engine(error.to_string())))?;
     // Known before it is sent: whoever looks into the queue next must not tell of it a second time.
     lock(&shared.tracker).waiting(&outgoing.message, &new.queue);
+    // Before it is, too: a worker may be done with it by the time the broker has confirmed it.
+    let sent_at = clock::now();
     shared.broker.publish(new, &outgoing).await?;
     let observer = lock(&shared.observer).clone();
     if let Some(observer) = observer {
-        observer.record(intake::task(clock::now(), outgoing.message.sent(&new.queue))).await;
+        observer.record(intake::task(sent_at, outgoing.message.sent(&new.queue))).await;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use taskplane_model::{TaskEvent as Told, TaskEventKind, TaskRecord, TaskState, T
 use crate::{
     events::TaskEvent,
     intake::{Intake, task},
-    message::{NewTask, Payload, TaskMessage},
+    message::{Body, NewTask, Payload, TaskMessage},
     results::Meta,
     tracker::Tracker,
     workers::Workers,

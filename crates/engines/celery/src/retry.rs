@@ -188,7 +188,8 @@ fn check_types(request: &RetryRequest, origin: &Origin) -> Result<(), CommandErr
 }
 
 fn no_payload(request: &RetryRequest, origin: &Origin) -> CommandError {
-    let unread = origin.verbatim.as_ref().map(|body| format!("its message is there, but cannot be read here ({})", body.kind()));
+    let unread =
+        origin.verbatim.as_ref().map(|body| format!("its message is there, but cannot be read here ({})", body.kind()));
     let why = unread.as_deref().or(origin.why_not.as_deref()).unwrap_or("they were never seen");
     let supply = match (&request.args, &request.kwargs) {
         (Some(_), None) => "Supply kwargs as well ({} for none)",
@@ -245,7 +246,9 @@ fn notes(request: &RetryRequest, origin: &Origin) -> Vec<String> {
         (true, _) => {}
         (false, Some(body)) => {
             let kind = body.kind();
-            note(&format!("its message cannot be read here ({kind}): a chain or callbacks that it had are left behind"));
+            note(&format!(
+                "its message cannot be read here ({kind}): a chain or callbacks that it had are left behind"
+            ));
         }
         (false, None) => note("its message was not seen: a chain, callbacks or headers that it had are left behind"),
     }
@@ -271,7 +274,10 @@ fn verbatim_notes(verbatim: &Verbatim, origin: &Origin) -> Vec<String> {
     match (&origin.chord_id, &origin.group_id) {
         (Some(_), _) => notes.push("it runs outside its chord, whose body does not wait for it".to_owned()),
         (None, Some(_)) => {
-            notes.push("it runs outside its group, and outside the chord if it was in one, which does not wait for it".to_owned());
+            notes.push(
+                "it runs outside its group, and outside the chord if it was in one, which does not wait for it"
+                    .to_owned(),
+            );
         }
         (None, None) => {}
     }

@@ -42,7 +42,8 @@ pub(super) fn build(new: &NewTask, outgoing: &Outgoing) -> Result<(BasicProperti
     }
     let content = envelope.content().map_err(|_| invalid("its body cannot be read again"))?;
     let id = ShortString::try_new(new.id.as_str()).map_err(|_| invalid("its id is too long"))?;
-    let mut properties = BasicProperties::default().with_delivery_mode(2)
+    let mut properties = BasicProperties::default()
+        .with_delivery_mode(2)
         .with_correlation_id(id)
         .with_reply_to("".into())
         .with_headers(headers);
@@ -52,7 +53,8 @@ pub(super) fn build(new: &NewTask, outgoing: &Outgoing) -> Result<(BasicProperti
     }
     if let Some(encoding) = &envelope.content_encoding {
         let encoding = ShortString::try_new(encoding.as_str());
-        properties = properties.with_content_encoding(encoding.map_err(|_| invalid("its content encoding is too long"))?);
+        properties =
+            properties.with_content_encoding(encoding.map_err(|_| invalid("its content encoding is too long"))?);
     }
     if let Some(priority) = new.priority {
         let priority = u8::try_from(priority).map_err(|_| invalid("its priority is not from 0 to 255"))?;

@@ -5,7 +5,7 @@ use taskplane_agent::engine::{ArgumentSource, CommandError, Engine as _, KnownTa
 use taskplane_engine_celery::CeleryConfig;
 use taskplane_model::TaskEventKind;
 
-use crate::harness::{Agent, Place, Process, Publisher, Redis, Worker, config, eventually};
+use crate::harness::{Agent, Place, Process, Publisher, Redis, Worker, config, eventually, shown};
 
 fn retry(id: &str) -> RetryRequest {
     RetryRequest { task_id: id.into(), ..RetryRequest::default() }
@@ -101,7 +101,7 @@ async fn the_body_is_sent_with_all_results_when_the_failed_member_has_been_retri
     let results = json!([echoed(json!(["first"])), ["there", 0.5], echoed(json!([null, {"deep": [1]}]))]);
     let said = preview(&agent, retry(&body)).await.expect("a preview");
     assert_eq!((said.name.as_str(), said.source, said.lossless), ("floor.echo", ArgumentSource::Result, true));
-    assert_eq!((json!(said.args), json!(said.kwargs)), (json!([results, 7]), json!({"k": "v"})));
+    assert_eq!((json!(shown(&said).0), json!(shown(&said).1)), (json!([results, 7]), json!({"k": "v"})));
     let notes = said.notes.join("; ");
     assert!(
         notes.contains("results of the 3 members") && notes.contains("one of them that of a retried copy"),
@@ -194,7 +194,7 @@ async fn what_another_agent_retried_is_known_from_the_brain() {
     let copies = [(members[1].clone(), copy)].into();
     let told = RetryRequest { known: KnownTask { copies, ..KnownTask::default() }, ..retry(&body) };
     let said = preview(&agent, told.clone()).await.expect("a preview");
-    assert_eq!(said.args[0][1], json!(["there", "elsewhere"]));
+    assert_eq!(shown(&said).0[0][1], json!(["there", "elsewhere"]));
     // Another agent that knows the chord, and not that its body is sent in the meantime.
     let twin = redis.dir().join("twin");
     copy_folder(&redis.dir().join("payloads"), &twin);

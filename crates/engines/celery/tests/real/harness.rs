@@ -10,9 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use taskplane_agent::engine::{
-    Engine as _, Health, Observation, Observer, QueueObservation, Subject, TaskObservation, WorkerObservation,
+    Engine as _, Health, Observation, Observer, QueueObservation, RetryPreview, Subject, TaskObservation,
+    WorkerObservation,
 };
 use taskplane_engine_celery::{CeleryConfig, CeleryEngine, Timings};
 use taskplane_model::{TaskEventKind, Timestamp};
@@ -476,4 +477,10 @@ impl Agent {
             _ => None,
         })
     }
+}
+
+/// The positional and the keyword arguments that a preview shows.
+pub(crate) fn shown(preview: &RetryPreview) -> (&Vec<Value>, &Map<String, Value>) {
+    let (args, kwargs) = preview.arguments.as_ref().expect("they are readable");
+    (args, kwargs)
 }

@@ -24,3 +24,4 @@ mod redis_tls;
 mod retrying;
 mod sentinel;
 mod several_brokers;
+mod verbatim;

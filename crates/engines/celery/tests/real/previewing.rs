@@ -5,7 +5,7 @@ use taskplane_agent::engine::{ArgumentSource, Engine as _, RetryPreview, RetryRe
 use taskplane_engine_celery::CeleryEngine;
 use taskplane_model::TaskEventKind;
 
-use crate::harness::{Agent, Publisher, Redis, Worker, eventually};
+use crate::harness::{Agent, Publisher, Redis, Worker, eventually, shown};
 
 fn retry(id: &str) -> RetryRequest {
     RetryRequest { task_id: id.into(), ..RetryRequest::default() }
@@ -22,7 +22,7 @@ async fn is_what_is_sent(agent: &Agent, request: RetryRequest, said: &RetryPrevi
     assert_eq!(again.message, Some(said.notes.join("; ")));
     let sent = agent.saw(&again.new_task_id, TaskEventKind::Sent).await;
     assert_eq!((sent.name.as_deref(), sent.queue.as_deref()), (Some(said.name.as_str()), Some(said.queue.as_str())));
-    assert_eq!((sent.args, sent.kwargs), (Some(json!(said.args)), Some(json!(said.kwargs))));
+    assert_eq!((sent.args, sent.kwargs), (Some(json!(shown(said).0)), Some(json!(shown(said).1))));
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn of_a_waiting_task_all_is_known_and_nothing_is_sent() {
     agent.saw(&id, TaskEventKind::Sent).await;
     let said = preview(&agent.engine, retry(&id)).await;
     assert_eq!((said.source, said.lossless, said.queue.as_str()), (ArgumentSource::Message, true, "celery"));
-    assert_eq!((&said.args, &said.kwargs["k"]), (&vec![json!(1), json!({"deep": [null]})], &json!(2)));
+    assert_eq!((shown(&said).0, &shown(&said).1["k"]), (&vec![json!(1), json!({"deep": [null]})], &json!(2)));
     let notes = said.notes.join("; ");
     assert!(notes.contains("rest of its chain") && notes.contains("does not expire"), "{notes}");
     assert_eq!(redis.run(&["LLEN", "celery"]).trim(), "1", "nothing was sent");
@@ -44,7 +44,7 @@ async fn of_a_waiting_task_all_is_known_and_nothing_is_sent() {
 
     let edited = RetryRequest { args: Some(vec![json!("new")]), ..retry(&id) };
     let said = preview(&agent.engine, edited.clone()).await;
-    assert_eq!((said.source, said.lossless, &said.args), (ArgumentSource::Message, false, &vec![json!("new")]));
+    assert_eq!((said.source, said.lossless, shown(&said).0), (ArgumentSource::Message, false, &vec![json!("new")]));
     is_what_is_sent(&agent, edited, &said).await;
     agent.stop().await;
 }
@@ -64,7 +64,7 @@ async fn what_the_agent_kept_of_a_failed_task_is_still_the_whole_message() {
     worker.kill();
     let said = preview(&agent.engine, retry(&id)).await;
     assert_eq!((said.source, said.lossless), (ArgumentSource::PayloadStore, true));
-    assert_eq!(said.args, [json!(long)]);
+    assert_eq!(shown(&said).0, &[json!(long)]);
     is_what_is_sent(&agent, retry(&id), &said).await;
     let raw = redis.run(&["LINDEX", "celery", "0"]);
     let envelope: serde_json::Value = serde_json::from_str(raw.trim()).expect("a message");
@@ -93,9 +93,9 @@ async fn of_many_each_has_its_own_answer_and_none_is_sent() {
     let previews = agent.engine.preview_retry(&requests).await.expect("answers");
     assert_eq!(previews.len(), requests.len());
     let first = previews[0].as_ref().expect("a preview");
-    assert_eq!((first.source, first.lossless, &first.args), (ArgumentSource::Result, false, &vec![json!(1)]));
+    assert_eq!((first.source, first.lossless, shown(first).0), (ArgumentSource::Result, false, &vec![json!(1)]));
     let second = previews[1].as_ref().expect("a preview");
-    assert_eq!((second.source, &second.args), (ArgumentSource::Worker, &vec![json!(20), json!("held")]));
+    assert_eq!((second.source, shown(second).0), (ArgumentSource::Worker, &vec![json!(20), json!("held")]));
     assert_eq!(previews[2].as_ref().expect_err("unknown").code(), "not_found");
     assert!(previews[3..].iter().all(Result::is_err));
     assert_eq!(redis.run(&["LLEN", "celery"]).trim(), "0", "nothing was sent");

@@ -20,6 +20,7 @@ app.conf.update(
         Queue(name, queue_arguments=ARGUMENTS) for name in os.environ.get("TEST_QUEUES", "celery").split(",")
     ],
     result_extended=os.environ.get("TEST_RESULT_EXTENDED") == "1",
+    accept_content=os.environ.get("TEST_ACCEPT", "json").split(","),
     worker_prefetch_multiplier=1,
     task_protocol=int(os.environ.get("TEST_TASK_PROTOCOL", "2")),
     worker_enable_remote_control=os.environ.get("TEST_REMOTE_CONTROL") != "0",
