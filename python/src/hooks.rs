@@ -49,7 +49,12 @@ fn observed(kind: TaskEventKind, task_id: String) -> TaskObservation {
 
 /// Ends it.
 fn tell(rules: &Rules, ts: Timestamp, task: TaskObservation) {
-    state::tell(rules, &Observation { engine: ENGINE, ts, subject: Subject::Task(Box::new(task)) });
+    tell_with_original(rules, None, ts, task);
+}
+
+/// The same, where this host keeps the message for a retry.
+fn tell_with_original(rules: &Rules, original: Option<&[u8]>, ts: Timestamp, task: TaskObservation) {
+    state::tell(rules, original, &Observation { engine: ENGINE, ts, subject: Subject::Task(Box::new(task)) });
 }
 
 /// What headers, requests and contexts of tasks all say in the same words.

@@ -134,23 +134,14 @@ pub(crate) fn rules(task_type: Option<&str>) -> Option<Rules> {
     state.rules.of(task_type)
 }
 
-/// Redacts the event and writes it.
-pub(crate) fn tell(rules: &Rules, observation: &Observation) {
+/// Redacts the event and writes it, after the message of its task, which stays on this host.
+pub(crate) fn tell(rules: &Rules, original: Option<&[u8]>, observation: &Observation) {
     let event = rules.redactor().encode(observation);
-    with_captures(|captures, settings| captures.event(settings, observation.ts, &event));
-}
-
-/// Writes the message of a task, which stays on this host.
-pub(crate) fn keep_original(message: &[u8]) {
-    with_captures(|captures, settings| captures.original(settings, message));
-}
-
-fn with_captures(write: impl FnOnce(&mut Captures, &Settings)) {
     let Some(mut state) = lock() else { return count_failed_hook() };
     let state = &mut *state;
     state.see_to_collecting();
     if let Some(settings) = &state.settings {
-        write(&mut state.captures, settings);
+        state.captures.event(settings, original, observation.ts, &event);
     }
 }
 
@@ -164,10 +155,28 @@ pub(crate) fn take_publishing(task_id: &str) -> Option<Publishing> {
     lock()?.memory.take_publishing(task_id)
 }
 
-pub(crate) fn remember_attempt(task_id: &str, retries: u32) {
-    if let Some(mut state) = lock() {
+/// A worker has a message of the task: so many attempts were before.
+pub(crate) fn came(task_id: &str, retries: Option<u32>) {
+    let Some(mut state) = lock() else { return };
+    state.memory.forget_failure(task_id);
+    if let Some(retries) = retries.filter(|retries| *retries > 0) {
         state.memory.remember_attempt(task_id, retries);
     }
+}
+
+pub(crate) fn may_tell_failure(task_id: &str) -> bool {
+    lock().is_some_and(|mut state| state.memory.may_tell_failure(task_id))
+}
+
+pub(crate) fn remember_worker(name: &str) {
+    if let Some(mut state) = lock() {
+        state.memory.remember_worker(name);
+    }
+}
+
+/// Name of the worker that this process is.
+pub(crate) fn worker() -> Option<String> {
+    lock()?.memory.worker()
 }
 
 pub(crate) fn attempt_of(task_id: &str) -> Option<u32> {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -15,10 +16,14 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECTS = Path(__file__).resolve().parent / "projects"
+# Below what Linux hands out to outgoing connections: a port from there can be taken by anyone before a server listens on it.
+PORTS = range(20_000, 32_000)
+# Locked for as long as this process lives.
+_reserved: list[BinaryIO] = []
 _T = TypeVar("_T")
 
 
@@ -34,9 +39,26 @@ def eventually(what: str, look: Callable[[], _T | None], seconds: float = 60) ->
 
 
 def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
+    """A port on 127.0.0.1 that is free now, and that no other test gets while this process lives.
+
+    The tests in Rust take theirs from the same folder of locks, see `crates/testkit/src/port.rs`.
+    """
+    folder = Path(os.environ.get("TMPDIR", "/tmp")) / "taskplane-test-ports"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Processes begin at different places, so that few look at the same ports.
+    begin = os.getpid() * 97
+    for offset in range(len(PORTS)):
+        port = PORTS[(begin + offset) % len(PORTS)]
+        lock = (folder / str(port)).open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            lock.close()
+        else:
+            _reserved.append(lock)
+            return port
+    raise AssertionError(f"no port of {PORTS} is free")
 
 
 def answers_on(port: int) -> bool:

@@ -5,7 +5,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use taskplane_model::TaskEventKind;
 
-use super::{add_arguments, add_facts, guarded, id_in, observed, original, task_name, tell, worker_in};
+use super::{
+    add_arguments, add_facts, guarded, id_in, observed, original, task_name, tell, tell_with_original, worker_in,
+};
 use crate::clock::now;
 use crate::read::fields::{attribute, count, facts_of, item, name, truth};
 use crate::signal_names::signal_name;
@@ -25,16 +27,14 @@ pub(crate) fn task_received(request: &Bound<'_, PyAny>) {
         task.name = task_type;
         task.worker = worker_in(facts);
         add_facts(&mut task, facts);
-        let (args, kwargs) = (item(facts, intern!(py, "args")), item(facts, intern!(py, "kwargs")));
-        add_arguments(&mut task, &rules, args.as_ref(), kwargs.as_ref());
-        if let Some(retries) = task.retries.filter(|retries| *retries > 0) {
-            state::remember_attempt(&task.task_id, retries);
+        if task.eta.is_some() {
+            // Else its start, which tells them, follows: this hook runs for every task, in the process that feeds all others.
+            let (args, kwargs) = (item(facts, intern!(py, "args")), item(facts, intern!(py, "kwargs")));
+            add_arguments(&mut task, &rules, args.as_ref(), kwargs.as_ref());
         }
-        let message = attribute(request, intern!(py, "message"));
-        if let Some(message) = message.and_then(|message| original::envelope(&message)) {
-            state::keep_original(&message);
-        }
-        tell(&rules, ts, task);
+        state::came(&task.task_id, task.retries);
+        let original = attribute(request, intern!(py, "message")).and_then(|message| original::envelope(&message));
+        tell_with_original(&rules, original.as_deref(), ts, task);
         Some(())
     });
 }
@@ -95,10 +95,7 @@ pub(crate) fn task_unknown(message: &Bound<'_, PyAny>, task_type: &Bound<'_, PyA
         task.exception = Some("NotRegistered".into());
         task.exception_message = task_type.clone();
         task.name = task_type;
-        if let Some(message) = original::envelope(message) {
-            state::keep_original(&message);
-        }
-        tell(&rules, now(), task);
+        tell_with_original(&rules, original::envelope(message).as_deref(), now(), task);
         Some(())
     });
 }

@@ -66,8 +66,12 @@ pub(crate) fn task_failed(
     guarded(|| {
         let task_id = name(task_id)?;
         let request = running_request(task).filter(|request| id_in(request).as_ref() == Some(&task_id));
+        if !state::may_tell_failure(&task_id) {
+            return None;
+        }
         let (rules, mut failed) = ended(TaskEventKind::Failed, task, task_id, request.as_ref())?;
         if request.is_none() {
+            failed.worker = state::worker();
             failed.retries = state::attempt_of(&failed.task_id);
             add_arguments(&mut failed, &rules, Some(args), Some(kwargs));
         }

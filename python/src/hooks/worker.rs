@@ -25,6 +25,7 @@ pub(crate) fn worker_online(
     visibility_timeout: Option<f64>,
     software: Option<String>,
 ) {
+    state::remember_worker(&name);
     let facts = WorkerFacts {
         pool,
         concurrency,
@@ -68,7 +69,7 @@ fn tell(sign: WorkerSign, worker: String, facts: WorkerFacts) {
             ..facts
         };
         let subject = Subject::Worker(Box::new(WorkerObservation { sign, worker, facts }));
-        state::tell(&rules, &Observation { engine: ENGINE, ts: now(), subject });
+        state::tell(&rules, None, &Observation { engine: ENGINE, ts: now(), subject });
         Some(())
     });
 }

@@ -23,19 +23,13 @@ impl Captures {
         Self { writer: None, retry_at: None, captured: 0, unwritten: 0 }
     }
 
-    pub(super) fn event(&mut self, settings: &Settings, ts: Timestamp, event: &str) {
+    pub(super) fn event(&mut self, settings: &Settings, original: Option<&[u8]>, ts: Timestamp, event: &str) {
         match self.writer(settings) {
             Some(writer) => {
-                writer.event(ts, event);
+                writer.event_with_original(original, ts, event);
                 self.captured += 1;
             }
             None => self.unwritten += 1,
-        }
-    }
-
-    pub(super) fn original(&mut self, settings: &Settings, message: &[u8]) {
-        if let Some(writer) = self.writer(settings) {
-            writer.original(message);
         }
     }
 

@@ -11,6 +11,8 @@ const PUBLISHING: usize = 256;
 const RUNNING: usize = 4096;
 /// Retried tasks that are with this worker.
 const ATTEMPTS: usize = 4096;
+/// Tasks that failed last.
+const FAILED: usize = 32;
 /// Progress of one task is told so often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 
@@ -38,11 +40,21 @@ pub(super) struct Memory {
     /// By task; made with the first one, since a map cannot be made before the program runs.
     running: Option<HashMap<String, Running>>,
     heartbeat: Option<Heartbeat>,
+    /// The worker that this process is.
+    worker: Option<String>,
+    failed: VecDeque<String>,
 }
 
 impl Memory {
     pub(super) const fn new() -> Self {
-        Self { publishing: VecDeque::new(), attempts: VecDeque::new(), running: None, heartbeat: None }
+        Self {
+            publishing: VecDeque::new(),
+            attempts: VecDeque::new(),
+            running: None,
+            heartbeat: None,
+            worker: None,
+            failed: VecDeque::new(),
+        }
     }
 
     pub(super) fn remember_publishing(&mut self, publishing: Publishing) {
@@ -64,11 +76,37 @@ impl Memory {
         self.attempts.push_back((id.to_owned(), retries));
     }
 
+    pub(super) fn remember_worker(&mut self, name: &str) {
+        self.worker = Some(name.to_owned());
+    }
+
+    pub(super) fn worker(&self) -> Option<String> {
+        self.worker.clone()
+    }
+
+    /// A message of this task came, or it runs: it may fail once more.
+    pub(super) fn forget_failure(&mut self, id: &str) {
+        self.failed.retain(|failed| failed != id);
+    }
+
+    /// False when that was told before. Of a task whose time was up, Celery 5.7 says it twice.
+    pub(super) fn may_tell_failure(&mut self, id: &str) -> bool {
+        if self.failed.iter().any(|failed| failed == id) {
+            return false;
+        }
+        if self.failed.len() >= FAILED {
+            self.failed.pop_front();
+        }
+        self.failed.push_back(id.to_owned());
+        true
+    }
+
     pub(super) fn attempt_of(&self, id: &str) -> Option<u32> {
         self.attempts.iter().rev().find(|(known, _)| known == id).map(|(_, retries)| *retries)
     }
 
     pub(super) fn began(&mut self, id: &str) {
+        self.forget_failure(id);
         let running = self.running.get_or_insert_default();
         if running.len() >= RUNNING {
             running.clear();

@@ -81,6 +81,13 @@ class Factory:
         assert task is not None
         return task
 
+    def ordered(self, cmd: str, **args: Any) -> dict[str, Any]:
+        """A command, once it has ended."""
+        brain = self.place.brain
+        command = brain.post("commands", {"cmd": cmd, "args": {"engine": "celery", **args}})
+        answer = eventually("the answer", lambda: brain.get(f"commands/{command['id']}?wait=5"), 15)
+        return dict(answer)
+
     def events(self, task_id: str, kind: str) -> list[dict[str, Any]]:
         """All of one kind that was told of a task, as the agent sent it, by its times."""
         events = [each["event"] for each in self.place.brain.events(task_id)]

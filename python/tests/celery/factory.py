@@ -21,6 +21,7 @@ app.conf.update(
     worker_hijack_root_logger=False,
     task_always_eager=os.environ.get("EAGER") == "1",
     worker_prefetch_multiplier=1,
+    accept_content=os.environ.get("ACCEPT", "json").split(","),
 )
 
 
@@ -122,6 +123,13 @@ def sleep(seconds, mark=None):
         with open(mark, "w") as file:
             file.write(str(os.getpid()))
     time.sleep(seconds)
+
+
+@app.task(name="factory.late", bind=True)
+def late(self, fail_times):
+    if self.request.retries < fail_times:
+        raise self.retry(countdown=0)
+    time.sleep(600)
 
 
 @app.task(name="factory.send_and_die")

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from celery_place import Factory
 from running import eventually
 
 LIFE = ("sent", "received", "started")
-
-
-def ordered(factory: Factory, cmd: str, **args: Any) -> dict[str, Any]:
-    """A command, once it has ended."""
-    brain = factory.place.brain
-    command = brain.post("commands", {"cmd": cmd, "args": {"engine": "celery", **args}})
-    answer = eventually("the answer", lambda: brain.get(f"commands/{command['id']}?wait=5"), 15)
-    return dict(answer)
 
 
 def test_a_failed_link_of_a_chain_runs_again_with_the_rest_of_its_chain(floor: Factory) -> None:
@@ -25,7 +16,7 @@ def test_a_failed_link_of_a_chain_runs_again_with_the_rest_of_its_chain(floor: F
     link, rest = floor.python(program).split()
     task = floor.told(link, *LIFE, "failed")
     path.write_text("")
-    answer = ordered(floor, "retry_task", task_id=link)
+    answer = floor.ordered("retry_task", task_id=link)
     assert answer["status"] == "succeeded", answer
     again = floor.told(answer["result"]["new_task_id"], "received", "started", "succeeded")
     assert (again["args_redacted"], again["kwargs_redacted"]) == (
@@ -44,7 +35,7 @@ def test_arguments_longer_than_what_is_shown_are_sent_again_whole(floor: Factory
     task = floor.told(task_id, *LIFE, "failed")
     assert task["args_redacted"][0] == "<str len=5000>"
     path.write_text("")
-    answer = ordered(floor, "retry_task", task_id=task_id)
+    answer = floor.ordered("retry_task", task_id=task_id)
     again = floor.told(answer["result"]["new_task_id"], "received", "started", "succeeded")
     assert again["result_redacted"] == "<str len=5000>"
 
@@ -52,7 +43,7 @@ def test_arguments_longer_than_what_is_shown_are_sent_again_whole(floor: Factory
 def test_a_running_task_is_cancelled(floor: Factory) -> None:
     task_id = floor.send("sleep", 60)
     eventually("its start", lambda: "task_started" in floor.kinds(task_id))
-    assert ordered(floor, "cancel_task", task_id=task_id, terminate=True)["status"] == "succeeded"
+    assert floor.ordered("cancel_task", task_id=task_id, terminate=True)["status"] == "succeeded"
     assert floor.told(task_id, *LIFE, "revoked")["state"] == "revoked"
 
 
@@ -64,7 +55,7 @@ def test_a_broker_that_the_agent_does_not_speak_with_is_only_observed(factory: F
     worker = factory.worker("--pool", "solo", "--without-gossip", "--without-mingle")
     task_id = factory.send("jam", 1)
     factory.told(task_id, *LIFE, "failed")
-    answer = ordered(factory, "retry_task", task_id=task_id)
+    answer = factory.ordered("retry_task", task_id=task_id)
     assert (answer["status"], answer["error"]) == ("failed", "unsupported_command"), answer
     assert "filesystem://" in answer["message"], answer
     assert "taskplane:" not in worker.log, worker.log

@@ -15,12 +15,13 @@ use super::collector::{Haul, Tail};
 use super::{Collector, lead};
 use crate::engine::Observer;
 
-/// How often to look while something comes.
-const BUSY_PAUSE: Duration = Duration::from_millis(10);
+/// How often to look while something comes. Each look costs a few switches between threads, in the application's process: half
+/// of the time in which a batch is sealed is soon enough.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 /// How often when nothing came for a while.
 const IDLE_PAUSE: Duration = Duration::from_millis(50);
 /// So much more for each file that is there, up to the longest pause: what looking costs is bounded.
-const PAUSE_FOR_FILE: Duration = Duration::from_millis(1);
+const PAUSE_FOR_FILE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// How long to go on after the end was asked for.
 const LAST_CALL: Duration = Duration::from_secs(1);

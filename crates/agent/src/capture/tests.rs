@@ -77,9 +77,9 @@ fn what_is_written_is_handed_over_once_in_order_and_the_files_of_the_dead_go() {
     let mut tail = leader(dir.path());
     let (mut sink, mut one, mut other) = (Sink::default(), writer(&dir), writer(&dir));
     write(&mut one, 0..3);
-    one.original(b"\x00original");
     sink.drain(&mut tail);
-    write(&mut one, 3..5);
+    one.event_with_original(Some(b"\x00original"), Timestamp(5), "3");
+    write(&mut one, 4..5);
     write(&mut other, 5..7);
     other.close();
     sink.drain(&mut tail);
@@ -176,10 +176,10 @@ fn an_event_that_is_too_large_is_counted_and_the_next_one_tells() {
     let (mut writer, mut tail, mut sink) = (writer(&dir), leader(dir.path()), Sink::default());
     let too_large = "x".repeat(MAX_EVENT_BYTES + 1);
     writer.event(Timestamp(5), &too_large);
-    writer.original(too_large.as_bytes());
     sink.drain(&mut tail);
     assert_eq!((writer.lost(), sink.lost), (1, 0));
-    writer.event(Timestamp(5), &too_large[1..]);
+    // What is too large to be kept costs no event.
+    writer.event_with_original(Some(too_large.as_bytes()), Timestamp(5), &too_large[1..]);
     sink.drain(&mut tail);
     assert_eq!((writer.lost(), sink.lost, sink.events[0].len()), (0, 1, MAX_EVENT_BYTES));
     writer.event(Timestamp(5), &too_large);

@@ -1,4 +1,4 @@
-//! The hook's side: one `write` for each record.
+//! The hook's side: one `write` for each event.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -48,6 +48,9 @@ struct Current {
     what: Past,
 }
 
+/// A kind and the parts of a body.
+type Record<'a> = (u8, &'a [&'a [u8]]);
+
 /// What was written into a file.
 #[derive(Clone, Copy, Debug)]
 struct Past {
@@ -90,17 +93,25 @@ impl Writer {
 
     /// Captures a wire event, redacted and encoded. When this returns it is in the file, or counted as lost.
     pub fn event(&mut self, ts: Timestamp, event: &str) {
-        let is_written = event.len() <= MAX_EVENT_BYTES && self.append(EVENT, &[&ts.0.to_le_bytes(), event.as_bytes()]);
-        if !is_written {
-            self.lost = self.lost.saturating_add(1);
-        }
+        self.event_with_original(None, ts, event);
     }
 
-    /// Captures what the engine on this host needs and nobody else may see. Longer than an event may be, or while the disk
-    /// takes nothing, it is left out.
-    pub fn original(&mut self, bytes: &[u8]) {
-        if bytes.len() <= MAX_EVENT_BYTES {
-            self.append(ORIGINAL, &[bytes]);
+    /// Captures an event and, before it and in the same step, what the engine on this host needs and nobody else may see. When
+    /// that is longer than an event may be it is left out.
+    pub fn event_with_original(&mut self, original: Option<&[u8]>, ts: Timestamp, event: &str) {
+        let ts = ts.0.to_le_bytes();
+        let text = event.as_bytes();
+        let event: Record<'_> = (EVENT, &[&ts, text]);
+        let is_written = text.len() <= MAX_EVENT_BYTES
+            && match original.filter(|original| original.len() <= MAX_EVENT_BYTES) {
+                Some(original) => self.append(&[(ORIGINAL, &[original]), event]),
+                None => self.append(&[event]),
+            };
+        if is_written {
+            // `append` succeeds only with a file.
+            self.current.iter_mut().for_each(|current| current.what.events += 1);
+        } else {
+            self.lost = self.lost.saturating_add(1);
         }
     }
 
@@ -116,25 +127,21 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, kind: u8, body: &[&[u8]]) -> bool {
-        let bytes = RECORD_HEADER_BYTES + body.iter().map(|part| part.len()).sum::<usize>();
-        if !self.has_room(bytes + LOST_RECORD_BYTES) {
+    fn append(&mut self, records: &[Record<'_>]) -> bool {
+        let bytes = |(_, body): &Record<'_>| RECORD_HEADER_BYTES + body.iter().map(|part| part.len()).sum::<usize>();
+        if !self.has_room(records.iter().map(bytes).sum::<usize>() + LOST_RECORD_BYTES) {
             return false;
         }
-        let mut record = std::mem::take(&mut self.staged);
-        put(&mut record, kind, body);
-        let is_written = self.write(&record);
-        if is_written && kind == EVENT {
-            // `write` succeeds only with a file.
-            self.current.iter_mut().for_each(|current| current.what.events += 1);
-        }
-        record.clear();
-        record.shrink_to(KEPT_BYTES);
-        self.staged = record;
+        let mut staged = std::mem::take(&mut self.staged);
+        records.iter().for_each(|(kind, body)| put(&mut staged, *kind, body));
+        let is_written = self.write(&staged);
+        staged.clear();
+        staged.shrink_to(KEPT_BYTES);
+        self.staged = staged;
         is_written
     }
 
-    /// Writes a record and, in the same step, how many events were lost.
+    /// Writes records and, in the same step, how many events were lost.
     fn write(&mut self, record: &[u8]) -> bool {
         let Some(current) = &mut self.current else { return false };
         let told = self.lost;

@@ -261,6 +261,20 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_cannot_be_read_is_kept_once_a_worker_has_read_it() {
+        let kept_of = |kinds: &[&str]| {
+            let shared = inside(|_| {});
+            let (id, raw) = message("pickle");
+            original(&shared, raw.to_string().as_bytes());
+            kinds.iter().for_each(|kind| tell(&shared, kind, &id, 0));
+            assert!(keep(&shared));
+            kept(&shared, &id).expect("is kept").verbatim
+        };
+        assert!(kept_of(&["task_received", "task_started", "task_failed"]).is_some());
+        assert_eq!(kept_of(&["task_failed"]), None, "a worker that does not know the task has not read it");
+    }
+
+    #[test]
     fn an_end_that_is_told_twice_counts_once() {
         let shared = inside(|_| {});
         let (id, raw) = message("chain_head");

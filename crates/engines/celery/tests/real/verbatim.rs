@@ -9,6 +9,11 @@ use crate::harness::{Agent, Place, Publisher, Rabbit, Redis, Worker, config, eve
 
 const ENV: [(&str, &str); 1] = [("TEST_ACCEPT", "json,pickle")];
 
+/// One that tells from its first moment on what it receives.
+fn worker() -> Worker<'static> {
+    Worker { env: &ENV, args: &["--pool", "prefork", "--concurrency", "1", "-E"], ..Worker::default() }
+}
+
 fn retry(id: &str) -> RetryRequest {
     RetryRequest { task_id: id.into(), ..RetryRequest::default() }
 }
@@ -52,7 +57,7 @@ async fn a_pickle_is_sent_again_as_it_was_once_a_worker_has_received_it() {
         let early = agent.engine.retry_task(&retry(&id)).await.expect_err("nobody has read it");
         assert!(matches!(early, CommandError::NoOriginalPayload(_)), "{early}");
 
-        let _worker = Worker { env: &ENV, ..Worker::default() }.start(&redis);
+        let _worker = worker().start(&redis);
         agent.saw(&id, TaskEventKind::Failed).await;
         let previews = agent.engine.preview_retry(&[retry(&id)]).await.expect("an answer");
         let preview = previews[0].as_ref().expect("can be retried");
@@ -74,7 +79,7 @@ async fn what_zlib_compressed_json_holds_is_read() {
     let agent = Agent::start(&redis).await;
     let id = Publisher::start(&redis, &ENV).send(order(&redis, &json!({"compression": "zlib"})));
     agent.saw(&id, TaskEventKind::Sent).await;
-    let _worker = Worker { env: &ENV, ..Worker::default() }.start(&redis);
+    let _worker = worker().start(&redis);
     agent.saw(&id, TaskEventKind::Failed).await;
     let previews = agent.engine.preview_retry(&[retry(&id)]).await.expect("an answer");
     let preview = previews[0].as_ref().expect("can be retried");
@@ -96,7 +101,7 @@ async fn envelope(id: &str, options: Value) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_rabbitmq_too() {
     let rabbit = Rabbit::start().await;
-    let _worker = Worker { env: &ENV, ..Worker::default() }.start(&rabbit);
+    let _worker = worker().start(&rabbit);
     let agent = Agent::start(&rabbit).await;
     agent.knows("w1@test").await;
     let mut publisher = Publisher::start(&rabbit, &ENV);
@@ -118,10 +123,10 @@ async fn who_changes_an_argument_leaves_the_rest_behind_and_is_told_so() {
     let folder = tempfile::tempdir().expect("a directory");
     let kept = CeleryConfig { payload_dir: Some(folder.path().to_owned()), ..config(&redis) };
     let agent = Agent::with(kept.clone()).await;
-    let member = json!({"serializer": "pickle", "headers": {"x-mine": 1}, "group_id": "g"});
+    let member = json!({"serializer": "pickle", "argsrepr": "***", "headers": {"x-mine": 1}, "group_id": "g"});
     let id = Publisher::start(&redis, &ENV).send(order(&redis, &member));
     agent.saw(&id, TaskEventKind::Sent).await;
-    let worker = Worker { env: &ENV, ..Worker::default() }.start(&redis);
+    let worker = worker().start(&redis);
     agent.saw(&id, TaskEventKind::Failed).await;
     agent.stop().await;
     drop(worker);
@@ -130,8 +135,11 @@ async fn who_changes_an_argument_leaves_the_rest_behind_and_is_told_so() {
     let agent = Agent::with(kept).await;
     let half = RetryRequest { kwargs: Some(serde_json::Map::new()), ..retry(&id) };
     let both = RetryRequest { args: Some(vec![json!("other")]), ..half.clone() };
-    let previews = agent.engine.preview_retry(&[retry(&id), both]).await.expect("an answer");
-    let [as_it_was, changed] = [0, 1].map(|at| previews[at].as_ref().expect("can be retried"));
+    let preview = async |request| agent.engine.preview_retry(&[request]).await.expect("an answer").remove(0);
+    let as_it_was = preview(retry(&id)).await.expect("can be retried");
+    let changed = preview(both).await.expect("can be retried");
+    let refused = preview(half).await.expect_err("the rest cannot be read");
+    assert!(matches!(&refused, CommandError::NoOriginalPayload(why) if why.contains("(pickle)")), "{refused}");
     assert!(as_it_was.notes.iter().any(|note| note.contains("outside its group")), "{as_it_was:?}");
     assert!(!changed.lossless && changed.notes.iter().any(|note| note.contains("left behind")), "{changed:?}");
     let new = agent.engine.retry_task(&retry(&id)).await.expect("published").new_task_id;
