@@ -269,7 +269,7 @@ class Place:
         worker = self.run(name, [*celery, *node, *words], project, **env)
 
         def ready() -> bool:
-            assert worker.running(), worker.log
+            assert worker.running(), f"it has ended with {worker.wait()}: {worker.log}"
             return " ready." in worker.log
 
         eventually(f"{name} is ready", ready)
