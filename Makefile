@@ -76,7 +76,7 @@ bench-worker: build ## Compare a Celery worker beside the agent with the same wo
 	$(VENV)/bin/python bench/worker/compare.py --binary $(TARGET)/release/taskplane $(WORKER_ARGS)
 
 .PHONY: bench-python
-bench-python: build $(PEERS)/.installed ## Compare a Celery worker with our agent in its process with others' agents and none (PYTHON_ARGS="--pools solo --rounds N")
+bench-python: build $(PEERS)/.installed ## Compare a Celery worker with our agent in its process with others' agents and none (PYTHON_ARGS="--pools solo --turns N")
 	@rm -rf $(PEERS)/wheels
 	$(PEERS)/bin/maturin build --release --locked --manifest-path python/Cargo.toml --out $(PEERS)/wheels
 	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(PEERS)/wheels/*.whl
@@ -101,8 +101,8 @@ generate: dashboard/node_modules ## Write generated files: OpenAPI document, the
 .PHONY: format
 format: ## Format all code
 	cargo fmt --all
-	$(VENV)/bin/ruff format bench demo e2e crates examples python
-	$(VENV)/bin/ruff check --fix bench demo e2e crates examples python
+	$(VENV)/bin/ruff format bench demo e2e crates examples python scripts
+	$(VENV)/bin/ruff check --fix bench demo e2e crates examples python scripts
 
 .PHONY: screenshots
 screenshots: ## Take the README's pictures of the dashboard from a running demo (LINK=<sign-in link>)

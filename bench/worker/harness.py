@@ -176,6 +176,7 @@ def losses(alone: list[dict], beside: list[dict]) -> dict:
     found = sorted(100 * (1 - b["rate"] / a["rate"]) for a, b in zip(alone, beside, strict=True))
     return {
         "median_percent": round(statistics.median(found), 2),
+        "quartiles_percent": [round(found[len(found) * part // 4], 2) for part in (1, 3)],
         "rounds_percent": [round(loss, 2) for loss in found],
     }
 

@@ -13,12 +13,26 @@ def noop():
     pass
 
 
+def nothing(**_):
+    pass
+
+
 # Each as its own documentation has it for a worker without a framework.
 match os.environ.get("BENCH_AGENT"):
     case "taskplane":
         import taskplane
 
         taskplane.install()
+    case "receivers":
+        from celery import signals
+
+        for signal in (
+            signals.task_received,
+            signals.task_prerun,
+            signals.task_postrun,
+            signals.task_success,
+        ):
+            signal.connect(nothing, weak=False)
     case "z4j":
         from z4j_bare import install_agent
         from z4j_celery import CeleryEngineAdapter

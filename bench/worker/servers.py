@@ -17,7 +17,7 @@ PASSWORD = "Bench-Password-1"
 class Server(Protocol):
     """One that is there when it is made."""
 
-    process: Process
+    process: Process | None
     environment: dict[str, str]
     """What the worker needs in its environment."""
     worker_options: tuple[str, ...]
@@ -73,6 +73,29 @@ class Taskplane:
                     facts(task["state"] == "succeeded", task["received_at"], task["started_at"]),
                 )
             cursor = f"&cursor={told['next_cursor']}" if told["next_cursor"] else None
+
+
+class Receivers:
+    """Nobody: the worker has receivers that do nothing. What those cost, Celery takes from every agent in the process."""
+
+    worker_options: tuple[str, ...] = ()
+    look_every = 1.0
+    process = None
+
+    def __init__(self, binary: Path, broker: Broker, folder: Path, cpus: set[int] | None) -> None:
+        self.environment = {"BENCH_AGENT": "receivers"}
+
+    def knows(self, worker: str) -> bool:
+        """Nobody asks."""
+        return True
+
+    def succeeded(self) -> int:
+        """Nobody counts."""
+        return 0
+
+    def facts(self) -> Iterator[tuple[str, set[str]]]:
+        """Nobody knows any."""
+        return iter(())
 
 
 class Flower:
@@ -167,6 +190,7 @@ class Z4j:
 
 SERVERS: dict[str, Callable[[Path, Broker, Path, set[int] | None], Server]] = {
     "taskplane": Taskplane,
+    "receivers": Receivers,
     "events_flower": Flower,
     "z4j": Z4j,
 }

@@ -82,7 +82,8 @@ async fn story(stack: &Stack, beat: &Process, scheduler: &str) -> Result<()> {
     eventually("runs by beat", async || Ok((sent() > 1).then_some(()))).await.with_context(|| beat.log())?;
     let paused = done(stack, "schedule_pause", of(json!({}))).await?;
     assert_eq!(paused["schedule"]["enabled"], json!(false), "{paused}");
-    schedule(stack, "the pause", |schedule| schedule["name"] == "sums" && schedule["enabled"] == false).await?;
+    let is_paused = |schedule: &Value| schedule["name"] == "sums" && schedule["enabled"] == false;
+    schedule(stack, "the pause", is_paused).await.with_context(|| beat.log())?;
     let at_pause = sent();
     done(stack, "schedule_pause", of(json!({"paused": false}))).await?;
     eventually("runs after the pause", async || Ok((sent() > at_pause + 1).then_some(()))).await?;

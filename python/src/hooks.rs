@@ -1,5 +1,5 @@
-//! What `taskplane.celery.signals` calls. Each hook reads first, then redacts, then writes: Python runs at most while it
-//! reads, and nothing is locked then.
+//! What `taskplane.celery.signals` connects: most are receivers of Celery's signals themselves. Each hook reads first, then
+//! redacts, then writes: Python runs at most while it reads, and nothing is locked then.
 
 mod exception;
 mod original;
@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 use serde_json::Value;
 use taskplane_agent::engine::{Observation, Subject, TaskObservation};
 use taskplane_model::{TaskEventKind, Timestamp};
@@ -23,11 +23,14 @@ use crate::state::{self, Rules};
 
 pub(crate) use publish::{task_publishing, task_sent};
 pub(crate) use receive::{task_received, task_rejected, task_revoked, task_unknown};
-pub(crate) use run::{task_failed, task_progress, task_retried, task_started, task_succeeded, task_turned_down};
+pub(crate) use run::{task_ended, task_failed, task_progress, task_retried, task_started, task_succeeded};
 pub(crate) use worker::{worker_heartbeat, worker_offline, worker_online};
 
 /// Celery's name as an engine.
 const ENGINE: &str = "celery";
+
+/// What a signal may hand over. A version of Celery may leave anything out, and add what we do not know.
+type Given<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 /// Runs a hook. `None` when it has nothing to tell; should it panic, the application does not notice.
 fn guarded(hook: impl FnOnce() -> Option<()>) {
@@ -37,12 +40,12 @@ fn guarded(hook: impl FnOnce() -> Option<()>) {
 }
 
 /// Begins the story of an event of the task `task_id`.
-fn observed(kind: TaskEventKind, task_id: String) -> TaskObservation {
+fn observed(rules: &Rules, kind: TaskEventKind, task_id: String) -> TaskObservation {
     TaskObservation {
         kind,
         task_id,
         hostname: state::hostname(),
-        pid: Some(u64::from(std::process::id())),
+        pid: Some(u64::from(rules.process())),
         ..TaskObservation::default()
     }
 }
@@ -80,9 +83,10 @@ fn add_facts(task: &mut TaskObservation, facts: &Bound<'_, PyDict>) {
 fn add_delivery(task: &mut TaskObservation, delivery: &Bound<'_, PyDict>) {
     let py = delivery.py();
     task.routing_key = item(delivery, intern!(py, "routing_key")).and_then(|key| name(&key));
-    task.exchange = item(delivery, intern!(py, "exchange")).and_then(|exchange| name(&exchange));
+    let exchange = item(delivery, intern!(py, "exchange"));
+    task.exchange = exchange.as_ref().and_then(name);
     task.priority = item(delivery, intern!(py, "priority")).and_then(|priority| integer(&priority));
-    let goes_by_default = item(delivery, intern!(py, "exchange")).is_some() && task.exchange.is_none();
+    let goes_by_default = exchange.is_some() && task.exchange.is_none();
     if goes_by_default && task.queue.is_none() {
         task.queue = task.routing_key.clone();
     }
@@ -95,12 +99,7 @@ fn chord_id(chord: &Bound<'_, PyAny>) -> Option<String> {
 }
 
 /// Arguments as they are shown.
-fn add_arguments(
-    task: &mut TaskObservation,
-    rules: &Rules,
-    args: Option<&Bound<'_, PyAny>>,
-    kwargs: Option<&Bound<'_, PyAny>>,
-) {
+fn add_arguments(task: &mut TaskObservation, rules: &Rules, args: Given<'_, '_>, kwargs: Given<'_, '_>) {
     if !rules.shows_values() {
         return;
     }
@@ -115,7 +114,19 @@ fn add_arguments(
 /// The request that `task` works on in this thread, as its facts.
 fn running_request<'py>(task: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
     let stack = attribute(task, intern!(task.py(), "request_stack"))?;
-    facts_of(&attribute(&stack, intern!(task.py(), "top"))?)
+    facts_of(&top_of(&stack).or_else(|| attribute(&stack, intern!(task.py(), "top")))?)
+}
+
+/// `stack.top`, read where Celery's `LocalStack` has it: asked for, it would take longer than all else that a hook reads.
+fn top_of<'py>(stack: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let py = stack.py();
+    let local = attribute(stack, intern!(py, "_local"))?;
+    let ident = attribute(&local, intern!(py, "__ident_func__"))?.call0().ok()?;
+    let storage = attribute(&local, intern!(py, "__storage__"))?;
+    let own = storage.cast::<PyDict>().ok()?.get_item(ident).ok()??;
+    let requests = item(own.cast().ok()?, intern!(py, "stack"))?;
+    let requests = requests.cast::<PyList>().ok()?;
+    requests.get_item(requests.len().checked_sub(1)?).ok()
 }
 
 /// A task's type.

@@ -25,8 +25,8 @@ mod _native {
     use super::api::{counts, forget_parent, is_collecting, leave_collecting_to_parent, set_task_rules, start, stop};
     #[pymodule_export]
     use super::hooks::{
-        task_failed, task_progress, task_publishing, task_received, task_rejected, task_retried, task_revoked,
-        task_sent, task_started, task_succeeded, task_turned_down, task_unknown, worker_heartbeat, worker_offline,
+        task_ended, task_failed, task_progress, task_publishing, task_received, task_rejected, task_retried,
+        task_revoked, task_sent, task_started, task_succeeded, task_unknown, worker_heartbeat, worker_offline,
         worker_online,
     };
 

@@ -37,6 +37,10 @@ pub(crate) fn schedules_changed() {
 
 /// What the collector lists and changes the application's schedules with.
 pub(crate) fn schedulers() -> Vec<Arc<dyn Scheduler>> {
+    // Where there is nothing to ask Python for, it is not waited for: under uWSGI without threads that may take for ever.
+    if MODULE.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        return Vec::new();
+    }
     let module = Python::try_attach(|py| {
         let slot = MODULE.lock().unwrap_or_else(PoisonError::into_inner);
         slot.as_ref().map(|module| module.clone_ref(py))

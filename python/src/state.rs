@@ -35,6 +35,8 @@ struct State {
     /// This process neither collects nor stands by: its parent does, or it was told to stop.
     leaves_collecting: bool,
     memory: Memory,
+    /// The process that all this is of; 0 before there is anything.
+    process: u32,
 }
 
 impl State {
@@ -46,7 +48,17 @@ impl State {
             collecting: None,
             leaves_collecting: false,
             memory: Memory::new(),
+            process: 0,
         }
+    }
+
+    /// Of a parent, nothing counts here: its file is closed, its threads do not exist.
+    fn forget_parent(&mut self) {
+        self.captures = Captures::new();
+        self.memory = Memory::new();
+        self.leaves_collecting = false;
+        // Nothing of the parent's thread is left that could be ended here.
+        mem::forget(self.collecting.take());
     }
 
     /// Sees to it that this process collects or stands by, if it is to.
@@ -69,9 +81,23 @@ fn lock() -> Option<MutexGuard<'static, State>> {
     }
 }
 
+/// The state of this very process. Not all who fork say so to Python: uWSGI does not.
+fn lock_own() -> Option<MutexGuard<'static, State>> {
+    let mut state = lock()?;
+    let process = std::process::id();
+    if state.process != process {
+        if state.process != 0 {
+            taskplane_agent::forget_inherited_locks();
+            state.forget_parent();
+        }
+        state.process = process;
+    }
+    Some(state)
+}
+
 /// Begins with `settings`, or goes on with those that there are.
 pub(crate) fn begin(settings: Settings) {
-    let Some(mut state) = lock() else { return };
+    let Some(mut state) = lock_own() else { return };
     if state.settings.is_none() {
         state.rules.begin(settings.agent.redaction.clone(), Arc::clone(&settings.redactor));
         state.settings = Some(Arc::new(settings));
@@ -80,25 +106,19 @@ pub(crate) fn begin(settings: Settings) {
 }
 
 pub(crate) fn leave_collecting() {
-    if let Some(mut state) = lock() {
+    if let Some(mut state) = lock_own() {
         state.leaves_collecting = true;
     }
 }
 
-/// In a forked child: its parent's file is closed, its parent's threads do not exist.
+/// In a forked child, at once where Python hears of the fork.
 pub(crate) fn forget_parent() {
-    taskplane_agent::forget_inherited_locks();
-    let Some(mut state) = lock() else { return };
-    state.captures = Captures::new();
-    state.memory = Memory::new();
-    state.leaves_collecting = false;
-    // Nothing of the parent's thread is left that could be ended here.
-    mem::forget(state.collecting.take());
+    drop(lock_own());
 }
 
 /// Ends collecting here for good, and gives what is to be awaited for it.
 pub(crate) fn end_collecting() -> Option<Collecting> {
-    let mut state = lock()?;
+    let mut state = lock_own()?;
     state.leaves_collecting = true;
     state.collecting.take()
 }
@@ -124,19 +144,21 @@ pub(crate) fn count_failed_hook() {
 
 /// True when hooks have anybody to tell.
 pub(crate) fn is_capturing() -> bool {
-    lock().is_some_and(|state| state.settings.is_some())
+    lock_own().is_some_and(|state| state.settings.is_some())
 }
 
-/// How values of a task type are shown. `None` while nobody wants to know anything.
+/// How values of a task type are shown. `None` while nobody wants to know anything. Every hook asks for it before it tells.
 pub(crate) fn rules(task_type: Option<&str>) -> Option<Rules> {
-    let mut state = lock()?;
+    let mut state = lock_own()?;
     state.settings.as_ref()?;
-    state.rules.of(task_type)
+    let process = state.process;
+    state.rules.of(task_type, process)
 }
 
 /// Redacts the event and writes it, after the message of its task, which stays on this host.
 pub(crate) fn tell(rules: &Rules, original: Option<&[u8]>, observation: &Observation) {
     let event = rules.redactor().encode(observation);
+    // This process's own: that was seen to with the rules.
     let Some(mut state) = lock() else { return count_failed_hook() };
     let state = &mut *state;
     state.see_to_collecting();

@@ -48,8 +48,9 @@ class Agent:
         self._told: dict[str, TaskRules] = {}
         # These stand above those at the task.
         self._from_settings: frozenset[str] = frozenset()
-        # Of this process: a fork may come while another thread holds it.
+        # Of one process: a fork may come while another thread holds it, and not every server says that it forks.
         self._lock = threading.RLock()
+        self._lock_of = os.getpid()
 
     def install(
         self,
@@ -65,7 +66,6 @@ class Agent:
         self._framework_settings = framework_settings or self._framework_settings
         if not self._installed:
             self._installed = True
-            os.register_at_fork(after_in_child=self._forked)
             when_imported("celery.app.base", self._celery_is_there)
 
     def serves(self) -> None:
@@ -78,13 +78,13 @@ class Agent:
         """Start, unless that is done or cannot be done. `app` is the Celery application whose broker to act on."""
         if self.started or self._off:
             return
-        with self._lock:
+        with self._own_lock():
             if self.started or self._off or (role is None and roles.watches_only()):
                 return
             try:
                 settings = Settings.resolve(self._explicit, self._framework_settings())
                 if settings.enabled:
-                    self._start(settings.complete(), app, role)
+                    self._start(settings.complete(_application.name_of(app)), app, role)
                 else:
                     self._off = True
             except Exception as error:
@@ -143,8 +143,11 @@ class Agent:
 
             _native.stop(STOP_SECONDS)
 
-    def _forked(self) -> None:
-        self._lock = threading.RLock()
+    def _own_lock(self) -> threading.RLock:
+        if self._lock_of != os.getpid():
+            self._lock = threading.RLock()
+            self._lock_of = os.getpid()
+        return self._lock
 
     def _celery_is_there(self) -> None:
         try:

@@ -53,6 +53,11 @@ def serving() -> bool:
     return flask is not None and bool(flask.has_request_context())
 
 
+def lets_threads_run() -> bool:
+    """Whether Python goes on in other threads while the main one waits: under uWSGI only where it was told to."""
+    return bool(getattr(sys.modules.get("uwsgi"), "has_threads", True))
+
+
 def celery_app(task_name: str | None = None) -> Any | None:
     """The application that sends `task_name`, or the one there is; none where Celery is not in use."""
     state: Any = sys.modules.get("celery._state")
@@ -78,6 +83,12 @@ def _apps(state: Any) -> Iterator[Any]:
             yield app
     if makeshift is not None:
         yield makeshift
+
+
+def name_of(app: Any | None) -> str | None:
+    """What an application calls itself; none where that says nothing."""
+    name = getattr(app, "main", None)
+    return name if isinstance(name, str) and name not in ("", "default", "__main__") else None
 
 
 def tasks_of(app: Any) -> list[Any]:

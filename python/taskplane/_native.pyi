@@ -70,34 +70,100 @@ def use_schedules(module: ModuleType) -> None:
 def schedules_changed() -> None:
     """A schedule was changed in this process: the agent looks at once. Does nothing where none looks."""
 
-# Hooks. `task` is a Celery task, `request` one of its requests.
+# Receivers of Celery's signals, which pass what they have by keyword. Whatever is missing or unknown, none raises.
 
 def task_publishing(
-    body: Any, exchange: Any, routing_key: Any, declare: Any, headers: Any, properties: Any
+    *,
+    body: Any = None,
+    exchange: Any = None,
+    routing_key: Any = None,
+    declare: Any = None,
+    headers: Any = None,
+    properties: Any = None,
+    **_more: Any,
 ) -> None:
     """Before a message is published: remembers what only is known here."""
 
-def task_sent(task_type: Any, body: Any, exchange: Any, routing_key: Any, headers: Any) -> None:
+def task_sent(
+    *,
+    sender: Any = None,
+    body: Any = None,
+    exchange: Any = None,
+    routing_key: Any = None,
+    headers: Any = None,
+    **_more: Any,
+) -> None:
     """After a message was published."""
 
-def task_received(request: Any) -> None:
+def task_received(*, request: Any = None, sender: Any = None, signal: Any = None, **_more: Any) -> None:
     """A worker took a message. The message itself is kept on this host, for a retry."""
 
-def task_started(task_id: Any, task: Any, args: Any, kwargs: Any) -> None: ...
-def task_succeeded(task: Any, result: Any, runtime: Any) -> None:
+def task_started(
+    *,
+    task_id: Any = None,
+    task: Any = None,
+    args: Any = None,
+    kwargs: Any = None,
+    sender: Any = None,
+    signal: Any = None,
+    **_more: Any,
+) -> None:
+    """Before a task runs."""
+
+def task_ended(
+    *,
+    state: Any = None,
+    sender: Any = None,
+    task_id: Any = None,
+    retval: Any = None,
+    task: Any = None,
+    args: Any = None,
+    kwargs: Any = None,
+    signal: Any = None,
+    **_more: Any,
+) -> None:
+    """After a task ran. Only one that rejected its own message is told here: all other ends have signals of their own."""
+
+def task_succeeded(
+    *, sender: Any = None, result: Any = None, runtime: Any = None, signal: Any = None, **_more: Any
+) -> None:
     """`runtime` in seconds, or None where Celery does not say it."""
 
-def task_failed(task: Any, task_id: Any, exception: Any, args: Any, kwargs: Any, einfo: Any) -> None: ...
-def task_retried(task: Any, request: Any, reason: Any, einfo: Any) -> None: ...
-def task_revoked(task: Any, request: Any, terminated: Any, signum: Any, expired: Any) -> None: ...
-def task_rejected(message: Any) -> None:
+def task_failed(
+    *,
+    sender: Any = None,
+    task_id: Any = None,
+    exception: Any = None,
+    args: Any = None,
+    kwargs: Any = None,
+    einfo: Any = None,
+    **_more: Any,
+) -> None:
+    """A task raised, or the main process found that it cannot end."""
+
+def task_retried(
+    *, sender: Any = None, request: Any = None, reason: Any = None, einfo: Any = None, **_more: Any
+) -> None:
+    """This attempt failed, and the next one waits."""
+
+def task_revoked(
+    *,
+    sender: Any = None,
+    request: Any = None,
+    terminated: Any = None,
+    signum: Any = None,
+    expired: Any = None,
+    **_more: Any,
+) -> None:
+    """Cancelled before it ran, killed while it ran, or expired."""
+
+def task_rejected(*, message: Any = None, **_more: Any) -> None:
     """A worker could not make a task of a message."""
 
-def task_unknown(message: Any, task_type: Any, task_id: Any) -> None:
+def task_unknown(*, message: Any = None, name: Any = None, id: Any = None, **_more: Any) -> None:  # noqa: A002
     """No worker here knows the task type."""
 
-def task_turned_down(task: Any, task_id: Any, requeue: Any) -> None:
-    """The task itself rejected its message."""
+# Called with what they need.
 
 def task_progress(task: Any, done: Any, total: Any, note: Any) -> None:
     """The running `task` tells how far it is. At most 20 a second are passed on, and the last one of `total`."""

@@ -45,7 +45,11 @@ class Settings:
     token_file: str | None = None
     """File that holds the token; it is read again when the brain refuses the token."""
     name: str = ""
-    """Name of this agent, unique in the project; the default is the host's name."""
+    """Name of this agent; the default is the Celery application's and the host's, such as ``shop@web-1``.
+
+    Processes of one application may share it, on several hosts too; those of another application may not: they have
+    another broker, on which commands for this agent's tasks must not be carried out.
+    """
     data_dir: str = ""
     """Folder for what the brain does not have yet; see :func:`default_data_dir`."""
     role: Role | None = None
@@ -94,8 +98,11 @@ class Settings:
             raise SettingsError("client_cert and client_key belong together: set both")
         return settings
 
-    def complete(self) -> Settings:
-        """The same with every default filled in. Raises `SettingsError` when what must be set is not."""
+    def complete(self, application: str | None = None) -> Settings:
+        """The same with every default filled in; `application` is what the Celery application calls itself.
+
+        Raises `SettingsError` when what must be set is not.
+        """
         import socket
 
         missing = []
@@ -106,7 +113,7 @@ class Settings:
         if missing:
             raise SettingsError(f"set {' and '.join(missing)}")
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        values["name"] = self.name or socket.gethostname()
+        values["name"] = self.name or "@".join(filter(None, (application, socket.gethostname())))
         values["data_dir"] = self.data_dir or default_data_dir(os.environ)
         for key in _PATHS:
             # Daemons change their folder later on.

@@ -69,7 +69,7 @@ def answers_on(port: int) -> bool:
     return True
 
 
-def get(url: str, timeout: float = 10) -> str:
+def get(url: str, timeout: float = 60) -> str:
     with urllib.request.urlopen(url, timeout=timeout) as response:
         return str(response.read().decode())
 
@@ -241,11 +241,13 @@ class Place:
         return self.run(name, [sys.executable, *words], project, **env)
 
     def serve(self, name: str, *words: str, project: str = "", **env: str) -> tuple[Process, str]:
-        """Start a web server on the port that `{port}` stands for; returns it and its address, once it answers."""
+        """Start a web server of this Python on the port that `{port}` stands for; returns it and its address, once it answers."""
+        return self.serve_by(name, sys.executable, *words, project=project, **env)
+
+    def serve_by(self, name: str, *command: str, project: str = "", **env: str) -> tuple[Process, str]:
+        """The same with any other command."""
         port = free_port()
-        server = self.python(
-            name, *(word.replace("{port}", str(port)) for word in words), project=project, **env
-        )
+        server = self.run(name, [word.replace("{port}", str(port)) for word in command], project, **env)
 
         def ready() -> bool:
             assert server.running(), server.log

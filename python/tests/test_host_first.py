@@ -74,7 +74,8 @@ def test_a_script_ends_soon_without_a_brain(place: Place) -> None:
         "shell", "manage.py", "shell", "-c", program, project=PROJECT, TASKPLANE_BRAIN_URL=url
     )
     assert script.wait() == 0, script.log
-    assert time.monotonic() - began < 5
+    # Most of it is the start of Django; without an end of its own it would wait for the brain for ever.
+    assert time.monotonic() - began < 20
 
 
 def test_without_the_native_module_the_application_runs_as_ever(place: Place) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -134,3 +135,19 @@ def test_an_unmodified_script_tells_what_it_sends(place: Place) -> None:
     task = eventually("the task is known", lambda: place.brain.task(script.log.strip()))
     assert (task["state"], task["queue"]) == ("pending", "payments")
     assert "correct horse" not in json.dumps(task)
+
+
+def test_two_applications_of_one_host_are_two_agents(
+    place: Place, run_worker: Callable[..., Process]
+) -> None:
+    apps = ["plain_shop", "ticking_shop"]
+    for app in apps:
+        words = ["--pool", "solo", "--hostname", f"{app}@test"]
+        run_worker(*words, app=app, prefix=RUN, name=app, TASKPLANE_NAME="")
+
+    def connected() -> bool:
+        names = [f"{app}@{socket.gethostname()}" for app in apps]
+        return all(len(place.brain.agents(name)) == 1 for name in names)
+
+    # Commands for the tasks of one must not be carried out on the broker of the other.
+    eventually("both agents", connected)

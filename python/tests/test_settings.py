@@ -111,8 +111,11 @@ def test_one_line_says_everything_that_is_missing() -> None:
     )
 
 
-def test_the_name_is_the_hosts_by_default() -> None:
-    assert Settings(brain_url="ws://b", token="t", data_dir="/d").complete().name == socket.gethostname()
+def test_the_name_is_the_applications_and_the_hosts_by_default() -> None:
+    settings = Settings(brain_url="ws://b", token="t", data_dir="/d")
+    assert settings.complete("shop").name == f"shop@{socket.gethostname()}"
+    assert settings.complete().name == socket.gethostname()
+    assert Settings(brain_url="ws://b", token="t", name="mine").complete("shop").name == "mine"
 
 
 def test_paths_are_absolute_from_the_start_on() -> None:

@@ -16,12 +16,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store-postgres", &["model", "store", "tokio-postgres"]),
     ("brain", &["model", "protocol", "store", "axum"]),
     ("agent", &["model", "protocol"]),
+    ("application-database", &["model", "rusqlite", "tokio-postgres", "mysql_async"]),
     ("celery-address", &["redis"]),
-    ("engine-celery", &["model", "agent", "celery-address", "redis", "lapin"]),
-    (
-        "scheduler-celery-beat",
-        &["model", "agent", "celery-address", "rusqlite", "tokio-postgres", "mysql_async", "redis"],
-    ),
+    ("engine-celery", &["model", "agent", "application-database", "celery-address", "redis", "lapin"]),
+    ("scheduler-celery-beat", &["model", "agent", "application-database", "celery-address", "redis"]),
     ("conformance", &["protocol"]),
     (
         "taskplane",

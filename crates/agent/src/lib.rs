@@ -13,6 +13,7 @@ pub mod connection;
 pub mod dispatch;
 pub mod engine;
 mod health;
+pub mod json;
 mod leftovers;
 mod lock_file;
 mod observers;

@@ -79,8 +79,10 @@ pub(crate) fn record(mut inlets: Inlets, redactor: &Arc<Redactor>, spool: &Spool
             }
             Taken::HandedOver(handed) => {
                 spool.count_lost_blocking(handed.lost);
-                pending = spool.append_all_blocking(&handed.events);
+                spool.append_all_blocking(&handed.events);
                 handed.taken();
+                // They were gathered before they came here.
+                pending = spool.seal_blocking();
             }
             Taken::Nothing => {}
         }

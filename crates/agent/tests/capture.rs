@@ -56,7 +56,7 @@ async fn collects_until_it_is_killed() {
         }
     };
     let stop = CancellationToken::new();
-    tokio::join!(collect(Path::new(&group), observer, |_| {}, |_| {}, stop), taking);
+    tokio::join!(collect(Path::new(&group), observer, |_, _| {}, stop), taking);
 }
 
 fn observer() -> (Observer, mpsc::Receiver<HandedOver>) {
@@ -123,7 +123,7 @@ async fn collect_until(group: &Path, is_enough: impl Fn(&[String]) -> bool) -> V
         stop.cancel();
         all
     };
-    let ((), all) = tokio::join!(collect(group, observer, |_| {}, note, stop.clone()), taking);
+    let ((), all) = tokio::join!(collect(group, observer, |_, event| note(event), stop.clone()), taking);
     assert_eq!(*seen.lock().expect("sound"), all, "who listens sees the same");
     all
 }
@@ -150,7 +150,7 @@ async fn nothing_is_left(group: &Path) {
     while capture_files(group) > 0 {
         assert!(Instant::now() < deadline, "{} files are left", capture_files(group));
         let (observer, mut handed_over) = observer();
-        collect(group, observer, |_| {}, |_| {}, at_once.clone()).await;
+        collect(group, observer, |_, _| {}, at_once.clone()).await;
         assert!(handed_over.try_recv().is_err(), "everything was collected");
     }
 }

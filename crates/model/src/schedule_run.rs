@@ -59,7 +59,7 @@ pub enum RunEvidence {
     LastRunAt,
     /// The scheduler has counted it: between two times that it named, so many runs lie.
     RunCount,
-    /// A task of the schedule's type and queue was sent, received or started then.
+    /// A task of the schedule's type and queue, and not with other arguments, was sent, received or started then.
     Task,
 }
 

@@ -16,6 +16,8 @@ pub const MINUTE: i64 = 60 * SECOND;
 pub const DAY: i64 = 24 * 60 * MINUTE;
 /// 2000-01-01T00:00:00Z; anything before it is a broken clock (`PROTOCOL.md` section 3).
 const YEAR_2000: i64 = 946_684_800 * SECOND;
+/// The years of four digits, up to the last instant that the calendar knows in every zone.
+const PLAIN_YEARS: std::ops::Range<i64> = -62_167_219_200 * SECOND..253_402_207_200 * SECOND;
 
 impl Timestamp {
     /// The instant `seconds` (fractions allowed) after the epoch; `None` when it is not a representable number.
@@ -82,8 +84,46 @@ fn parse_utc_micros(text: &str) -> Option<Timestamp> {
     Some(Timestamp(((days * 24 + hour) * 60 + minute) * MINUTE + second * SECOND + micros))
 }
 
+/// The same form, written without a general formatter: it is on the way of every event. `None` outside of `PLAIN_YEARS`.
+fn utc_micros(micros: i64) -> Option<[u8; 27]> {
+    if !PLAIN_YEARS.contains(&micros) {
+        return None;
+    }
+    let (days, in_day) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
+    // Civil date from days, the way back of `parse_utc_micros`.
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    let mut put = |mut number: i64, from: usize, to: usize| {
+        for digit in text[from..to].iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+    };
+    put(year, 0, 4);
+    put(month, 5, 7);
+    put(day, 8, 10);
+    put(in_day / (60 * MINUTE), 11, 13);
+    put(in_day / MINUTE % 60, 14, 16);
+    put(in_day / SECOND % 60, 17, 19);
+    put(in_day % SECOND, 20, 26);
+    Some(text)
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = utc_micros(self.0)
+            && let Ok(text) = std::str::from_utf8(&text)
+        {
+            return f.write_str(text);
+        }
         match jiff::Timestamp::from_microsecond(self.0) {
             Ok(t) => write!(f, "{t:.6}"),
             Err(_) => write!(f, "{}us", self.0),
@@ -163,6 +203,17 @@ mod tests {
             let t = Timestamp(micros);
             prop_assert_eq!(parse_utc_micros(&t.to_string()), Some(t));
             prop_assert_eq!(t.to_string().parse::<jiff::Timestamp>().map(|j| j.as_microsecond()).ok(), Some(micros));
+        }
+
+        #[test]
+        fn any_instant_is_written_as_by_the_library(micros in any::<i64>(), within_years in -63_000_000_000_000_000i64..254_000_000_000_000_000) {
+            for micros in [micros, within_years] {
+                let written = Timestamp(micros).to_string();
+                match jiff::Timestamp::from_microsecond(micros) {
+                    Ok(known) => prop_assert_eq!(written, format!("{known:.6}")),
+                    Err(_) => prop_assert_eq!(written, format!("{micros}us")),
+                }
+            }
         }
     }
 }

@@ -7,6 +7,9 @@ const projects = '/api/v1/projects/{project}'
 export interface RetryOverride {
   args?: unknown[]
   kwargs?: Record<string, unknown>
+  queue?: string
+  /** RFC 3339. */
+  eta?: string
 }
 
 /** What a person says of a schedule: all of a new one, or what changes. */
@@ -34,7 +37,7 @@ export type WorkerOrder =
 export type NewCommand =
   | { cmd: 'retry_task'; args: { engine: string; task_id: string; override?: RetryOverride } }
   | { cmd: 'cancel_task'; args: { engine: string; task_id: string; terminate: boolean; signal?: string } }
-  | { cmd: 'preview_retry'; args: { engine: string; task_ids: string[] } }
+  | { cmd: 'preview_retry'; args: { engine: string; task_ids: string[]; override?: RetryOverride } }
   | { cmd: 'worker_control'; args: { engine: string; worker: string } & WorkerOrder }
   | { cmd: 'purge_queue'; args: { engine: string; queue: string } }
   | { cmd: 'schedule_create'; args: { scheduler: string; schedule: ScheduleFields } }

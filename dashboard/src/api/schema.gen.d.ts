@@ -2144,7 +2144,7 @@ export interface components {
          * @description How a reason is known.
          * @enum {string}
          */
-        WhyKnownBy: "queue_sample" | "worker_heartbeat" | "task_events" | "statistics" | "inquiry" | "agent_connection";
+        WhyKnownBy: "queue_sample" | "worker_heartbeat" | "task_events" | "statistics" | "inquiry" | "agent_connection" | "result_channel" | "result_backend" | "inspection";
         /** @description One reason. */
         WhyReason: {
             /** @description What it is. */

@@ -80,19 +80,15 @@ impl Engine for InProcess {
         self.has_begun.send_replace(true);
         match &self.broker {
             Ok(engine) => {
-                let collect = collector.run(
-                    observer.clone(),
-                    |original| engine.told_original(original),
-                    |event| engine.told_event(event),
-                    stop.clone(),
-                );
+                let collect =
+                    collector.run(observer.clone(), |original, event| engine.told(original, event), stop.clone());
                 tokio::join!(collect, engine.observe(observer, stop));
                 let engine = Arc::clone(engine);
                 let _ = tokio::task::spawn_blocking(move || engine.keep_told()).await;
             }
             Err(_) => {
                 observer.health(Health::Ok).await;
-                collector.run(observer, |_| (), |_| (), stop).await;
+                collector.run(observer, |_, _| (), stop).await;
             }
         }
     }

@@ -1,12 +1,11 @@
 //! The message itself, as kombu writes it to Redis: what a retry publishes again. It stays on this host.
 
-use std::io::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use taskplane_agent::json::{put, put_string};
 
 use crate::read::fields::{attribute, item};
 
@@ -97,7 +96,8 @@ impl Json {
     }
 
     fn string(&mut self, text: &Bound<'_, PyString>) -> Option<()> {
-        serde_json::to_writer(&mut self.out, text.to_str().ok()?).ok()
+        put_string(&mut self.out, text.to_str().ok()?);
+        Some(())
     }
 
     /// A text; an empty one where there is none.
@@ -130,12 +130,12 @@ impl Json {
             self.raw(if truth.is_true() { "true" } else { "false" });
         } else if let Ok(number) = object.cast::<PyInt>() {
             match number.extract::<i64>() {
-                Ok(number) => write!(self.out, "{number}").ok()?,
-                Err(_) => write!(self.out, "{}", number.extract::<u64>().ok()?).ok()?,
+                Ok(number) => put(&mut self.out, &number),
+                Err(_) => put(&mut self.out, &number.extract::<u64>().ok()?),
             }
         } else if let Ok(number) = object.cast::<PyFloat>() {
             let number = Some(number.value()).filter(|number| number.is_finite())?;
-            serde_json::to_writer(&mut self.out, &number).ok()?;
+            put(&mut self.out, &number);
         } else if let Ok(items) = object.cast::<PyList>() {
             self.array(items.iter(), depth)?;
         } else if let Ok(items) = object.cast::<PyTuple>() {

@@ -5,29 +5,35 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use taskplane_model::TaskEventKind;
 
-use super::{add_arguments, add_facts, chord_id, guarded, id_in, observed, tell};
+use super::{Given, add_arguments, add_facts, chord_id, guarded, id_in, observed, tell};
 use crate::clock::now;
 use crate::read::fields::{attribute, integer, item, name};
 use crate::state::{self, Publishing};
 
 /// `before_task_publish`: the queue and the priority are said only here.
 #[pyfunction]
+#[pyo3(signature = (*, body = None, exchange = None, routing_key = None, declare = None, headers = None, properties = None,
+    **_more))]
 pub(crate) fn task_publishing(
-    body: &Bound<'_, PyAny>,
-    exchange: &Bound<'_, PyAny>,
-    routing_key: &Bound<'_, PyAny>,
-    declare: &Bound<'_, PyAny>,
-    headers: &Bound<'_, PyAny>,
-    properties: &Bound<'_, PyAny>,
+    body: Given<'_, '_>,
+    exchange: Given<'_, '_>,
+    routing_key: Given<'_, '_>,
+    declare: Given<'_, '_>,
+    headers: Given<'_, '_>,
+    properties: Given<'_, '_>,
+    _more: Option<&Bound<'_, PyDict>>,
 ) {
     guarded(|| {
         if !state::is_capturing() {
             return None;
         }
-        let py = headers.py();
-        let priority = properties.cast::<PyDict>().ok();
-        let priority = priority.and_then(|properties| integer(&item(properties, intern!(py, "priority"))?));
-        let queue = declared(declare).or_else(|| name(exchange).is_none().then(|| name(routing_key))?);
+        let priority = properties.and_then(|properties| properties.cast::<PyDict>().ok());
+        let priority =
+            priority.and_then(|properties| integer(&item(properties, intern!(properties.py(), "priority"))?));
+        let queue = declare.and_then(declared).or_else(|| match exchange.and_then(name) {
+            Some(_) => None,
+            None => routing_key.and_then(name),
+        });
         let id = id_of(headers, body)?;
         state::remember_publishing(Publishing { id, queue, priority, at: now() });
         Some(())
@@ -36,32 +42,34 @@ pub(crate) fn task_publishing(
 
 /// `after_task_publish`: the broker has it.
 #[pyfunction]
+#[pyo3(signature = (*, sender = None, body = None, exchange = None, routing_key = None, headers = None, **_more))]
 pub(crate) fn task_sent(
-    task_type: &Bound<'_, PyAny>,
-    body: &Bound<'_, PyAny>,
-    exchange: &Bound<'_, PyAny>,
-    routing_key: &Bound<'_, PyAny>,
-    headers: &Bound<'_, PyAny>,
+    sender: Given<'_, '_>,
+    body: Given<'_, '_>,
+    exchange: Given<'_, '_>,
+    routing_key: Given<'_, '_>,
+    headers: Given<'_, '_>,
+    _more: Option<&Bound<'_, PyDict>>,
 ) {
     guarded(|| {
-        let task_type = name(task_type);
+        let task_type = sender.and_then(name);
         let rules = state::rules(task_type.as_deref())?;
-        let mut task = observed(TaskEventKind::Sent, id_of(headers, body)?);
+        let mut task = observed(&rules, TaskEventKind::Sent, id_of(headers, body)?);
         task.name = task_type;
         let publishing = state::take_publishing(&task.task_id);
         let ts = publishing.as_ref().map_or_else(now, |publishing| publishing.at);
         // Protocol 2 has its facts in the headers, protocol 1 in the body.
-        if let Ok(facts) = body.cast::<PyDict>().or_else(|_| headers.cast::<PyDict>()) {
+        if let Some(facts) = body.and_then(|body| body.cast().ok()).or_else(|| headers?.cast::<PyDict>().ok()) {
             add_facts(&mut task, facts);
         }
-        task.exchange = name(exchange);
-        task.routing_key = name(routing_key);
+        task.exchange = exchange.and_then(name);
+        task.routing_key = routing_key.and_then(name);
         if let Some(publishing) = publishing {
             task.queue = publishing.queue;
             task.priority = publishing.priority;
         }
-        let (args, kwargs) = arguments(body);
-        if let Some(chord) = embedded_chord(body) {
+        let (args, kwargs) = body.map(arguments).unwrap_or_default();
+        if let Some(chord) = body.and_then(embedded_chord) {
             task.chord_id = Some(chord);
         }
         add_arguments(&mut task, &rules, args.as_ref(), kwargs.as_ref());
@@ -70,9 +78,9 @@ pub(crate) fn task_sent(
     });
 }
 
-fn id_of(headers: &Bound<'_, PyAny>, body: &Bound<'_, PyAny>) -> Option<String> {
-    let headers = headers.cast::<PyDict>().ok();
-    headers.and_then(id_in).or_else(|| id_in(body.cast::<PyDict>().ok()?))
+fn id_of(headers: Given<'_, '_>, body: Given<'_, '_>) -> Option<String> {
+    let id = |facts: Given<'_, '_>| id_in(facts?.cast::<PyDict>().ok()?);
+    id(headers).or_else(|| id(body))
 }
 
 /// Name of the queue that is declared with the message: the one it goes to.

@@ -6,24 +6,32 @@ use pyo3::types::PyDict;
 use taskplane_model::TaskEventKind;
 
 use super::{
-    add_arguments, add_facts, guarded, id_in, observed, original, task_name, tell, tell_with_original, worker_in,
+    Given, add_arguments, add_facts, guarded, id_in, observed, original, task_name, tell, tell_with_original, worker_in,
 };
 use crate::clock::now;
-use crate::read::fields::{attribute, count, facts_of, item, name, truth};
+use crate::read::fields::{self, attribute, count, facts_of, item, name, truth};
 use crate::signal_names::signal_name;
 use crate::state;
 
 /// `task_received`: a worker has the message, and its host keeps it for a retry.
 #[pyfunction]
-pub(crate) fn task_received(request: &Bound<'_, PyAny>) {
+#[pyo3(signature = (*, request = None, sender = None, signal = None, **_more))]
+#[expect(unused_variables, reason = "what is not named is put into a dict, which takes time")]
+pub(crate) fn task_received(
+    request: Given<'_, '_>,
+    sender: Given<'_, '_>,
+    signal: Given<'_, '_>,
+    _more: Option<&Bound<'_, PyDict>>,
+) {
     guarded(|| {
+        let request = request?;
         let py = request.py();
         let ts = now();
         let facts = attribute(request, intern!(py, "request_dict"))?;
         let facts = facts.cast::<PyDict>().ok()?;
         let task_type = item(facts, intern!(py, "task")).and_then(|found| name(&found));
         let rules = state::rules(task_type.as_deref())?;
-        let mut task = observed(TaskEventKind::Received, id_in(facts)?);
+        let mut task = observed(&rules, TaskEventKind::Received, id_in(facts)?);
         task.name = task_type;
         task.worker = worker_in(facts);
         add_facts(&mut task, facts);
@@ -41,24 +49,26 @@ pub(crate) fn task_received(request: &Bound<'_, PyAny>) {
 
 /// `task_revoked`: cancelled before it ran, killed while it ran, or expired.
 #[pyfunction]
+#[pyo3(signature = (*, sender = None, request = None, terminated = None, signum = None, expired = None, **_more))]
 pub(crate) fn task_revoked(
-    task: &Bound<'_, PyAny>,
-    request: &Bound<'_, PyAny>,
-    terminated: &Bound<'_, PyAny>,
-    signum: &Bound<'_, PyAny>,
-    expired: &Bound<'_, PyAny>,
+    sender: Given<'_, '_>,
+    request: Given<'_, '_>,
+    terminated: Given<'_, '_>,
+    signum: Given<'_, '_>,
+    expired: Given<'_, '_>,
+    _more: Option<&Bound<'_, PyDict>>,
 ) {
     guarded(|| {
-        let facts = facts_of(request)?;
-        let task_type = task_name(task);
+        let facts = facts_of(request?)?;
+        let task_type = task_name(sender?);
         let rules = state::rules(task_type.as_deref())?;
-        let mut revoked = observed(TaskEventKind::Revoked, id_in(&facts)?);
+        let mut revoked = observed(&rules, TaskEventKind::Revoked, id_in(&facts)?);
         revoked.name = task_type;
         revoked.worker = worker_in(&facts);
         add_facts(&mut revoked, &facts);
-        revoked.terminated = truth(terminated);
-        revoked.expired = truth(expired);
-        revoked.signal = count(signum).map(signal_name).or_else(|| name(signum));
+        revoked.terminated = terminated.and_then(truth);
+        revoked.expired = expired.and_then(truth);
+        revoked.signal = signum.and_then(|signum| count(signum).map(signal_name).or_else(|| name(signum)));
         tell(&rules, now(), revoked);
         Some(())
     });
@@ -66,13 +76,15 @@ pub(crate) fn task_revoked(
 
 /// `task_rejected`: the message cannot be made a task of. One without an id belongs to no task.
 #[pyfunction]
-pub(crate) fn task_rejected(message: &Bound<'_, PyAny>) {
+#[pyo3(signature = (*, message = None, **_more))]
+pub(crate) fn task_rejected(message: Given<'_, '_>, _more: Option<&Bound<'_, PyDict>>) {
     guarded(|| {
+        let message = message?;
         let headers = attribute(message, intern!(message.py(), "headers"))?;
         let headers = headers.cast::<PyDict>().ok()?;
         let task_type = item(headers, intern!(message.py(), "task")).and_then(|found| name(&found));
         let rules = state::rules(task_type.as_deref())?;
-        let mut task = observed(TaskEventKind::Rejected, id_in(headers)?);
+        let mut task = observed(&rules, TaskEventKind::Rejected, id_in(headers)?);
         add_facts(&mut task, headers);
         task.requeue = Some(false);
         tell(&rules, now(), task);
@@ -82,11 +94,18 @@ pub(crate) fn task_rejected(message: &Bound<'_, PyAny>) {
 
 /// `task_unknown`: Celery fails such a task at once.
 #[pyfunction]
-pub(crate) fn task_unknown(message: &Bound<'_, PyAny>, task_type: &Bound<'_, PyAny>, task_id: &Bound<'_, PyAny>) {
+#[pyo3(signature = (*, message = None, name = None, id = None, **_more))]
+pub(crate) fn task_unknown(
+    message: Given<'_, '_>,
+    name: Given<'_, '_>,
+    id: Given<'_, '_>,
+    _more: Option<&Bound<'_, PyDict>>,
+) {
     guarded(|| {
-        let task_type = name(task_type);
+        let message = message?;
+        let task_type = name.and_then(fields::name);
         let rules = state::rules(task_type.as_deref())?;
-        let mut task = observed(TaskEventKind::Failed, name(task_id)?);
+        let mut task = observed(&rules, TaskEventKind::Failed, fields::name(id?)?);
         if let Some(headers) = attribute(message, intern!(message.py(), "headers"))
             && let Ok(headers) = headers.cast::<PyDict>()
         {

@@ -63,7 +63,7 @@ fn tell(sign: WorkerSign, worker: String, facts: WorkerFacts) {
         // What it sends of Celery's own task events does not matter here: its tasks are told by its hooks.
         let facts = WorkerFacts {
             hostname: state::hostname(),
-            pid: Some(u64::from(std::process::id())),
+            pid: Some(u64::from(rules.process())),
             task_events: Some(true),
             loadavg: load(),
             ..facts

@@ -17,11 +17,17 @@ pub(crate) struct TaskRules {
 pub(crate) struct Rules {
     redactor: Arc<Redactor>,
     shows_values: bool,
+    process: u32,
 }
 
 impl Rules {
     pub(crate) fn redactor(&self) -> &Redactor {
         &self.redactor
+    }
+
+    /// The process that tells.
+    pub(crate) fn process(&self) -> u32 {
+        self.process
     }
 
     /// False when arguments, results and texts of exceptions are not even looked at.
@@ -57,17 +63,17 @@ impl RuleBook {
         self.by_type.get_or_insert_default().insert(task_type, OwnRules { rules, redactor: None });
     }
 
-    pub(super) fn of(&mut self, task_type: Option<&str>) -> Option<Rules> {
+    pub(super) fn of(&mut self, task_type: Option<&str>, process: u32) -> Option<Rules> {
         let (config, general) = self.base.as_ref()?;
         let own = task_type.and_then(|task_type| self.by_type.as_mut()?.get_mut(task_type));
         let Some(own) = own else {
-            return Some(Rules { redactor: Arc::clone(general), shows_values: true });
+            return Some(Rules { redactor: Arc::clone(general), shows_values: true, process });
         };
         let redactor = match &own.redactor {
             Some(redactor) => Arc::clone(redactor),
             None => Arc::clone(own.redactor.insert(merged(config, &own.rules)?)),
         };
-        Some(Rules { redactor, shows_values: own.rules.shows_values })
+        Some(Rules { redactor, shows_values: own.rules.shows_values, process })
     }
 }
 

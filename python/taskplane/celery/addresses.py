@@ -12,6 +12,9 @@ _log = logging.getLogger("taskplane")
 # What kombu uses where nothing is said.
 _DEFAULT_BROKER: Final = "amqp://guest:guest@localhost:5672//"
 _REDIS: Final = ("redis://", "rediss://", "sentinel://")
+# Backends that are not read from in here, where the hooks tell of each result. They are named nevertheless: else results would be
+# looked for on a broker that is Redis, and those that are elsewhere would count as none.
+_ELSEWHERE: Final = ("db", "database", "django-db", "django-cache", "rpc", "cache")
 _WITH_TLS: Final = {"redis://": "rediss://", "amqp://": "amqps://", "pyamqp://": "amqps://"}
 # Options of kombu's transports that say where something is, or what it is called.
 _TRANSPORT_OPTIONS: Final = ("global_keyprefix", "fanout_prefix", "fanout_patterns", "master_name")
@@ -19,7 +22,7 @@ _TLS_OPTIONS: Final = ("ca_certs", "certfile", "keyfile", "cert_reqs", "check_ho
 
 
 def brokers(app: Any) -> list[tuple[str, str | None]]:
-    """The broker of a Celery application, with its result backend where that is Redis.
+    """The broker of a Celery application, with its result backend where that is Redis, or but its kind.
 
     Empty when they cannot be made out; the agent then observes, and cannot act.
     """
@@ -44,8 +47,11 @@ def _broker(conf: Any) -> str:
 
 def _results(conf: Any) -> str | None:
     url = conf.result_backend
-    if not isinstance(url, str) or not url.startswith(_REDIS):
+    if not isinstance(url, str):
         return None
+    if not url.startswith(_REDIS):
+        kind = url.partition("://")[0].partition("+")[0]
+        return kind if kind in _ELSEWHERE else None
     transport = conf.result_backend_transport_options or {}
     tls = conf.redis_backend_use_ssl
     options = {**_named(transport), **_tls(tls), **_sentinel(transport)}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from django.apps import AppConfig
 
 from taskplane import _application
 from taskplane._agent import AGENT
+
+_log = logging.getLogger("taskplane")
 
 
 class TaskplaneConfig(AppConfig):  # type: ignore[misc]  # Django ships no types
@@ -25,6 +29,12 @@ def _bring_schedules() -> None:
     from taskplane import _native
     from taskplane.django import schedules
 
-    if schedules.are_there():
+    if not schedules.are_there():
+        return
+    if _application.lets_threads_run():
         _native.use_schedules(schedules)
         schedules.listen()
+    else:
+        _log.warning(
+            "taskplane leaves schedules to this application's other processes: uWSGI needs --enable-threads for them"
+        )

@@ -22,8 +22,10 @@ CA = {"ssl_ca_certs": "/etc/ca.pem", "ssl_cert_reqs": ssl.CERT_REQUIRED}
         ({"broker_url": ["amqp://a", "amqp://b"]}, "amqp://a;amqp://b", None),
         ({"broker_url": "amqp://r", "broker_write_url": "amqp://w"}, "amqp://w", None),
         ({"broker_url": "amqp://h", "result_backend": "redis://r/2"}, "amqp://h", "redis://r/2"),
-        ({"broker_url": "amqp://h", "result_backend": "rpc://"}, "amqp://h", None),
-        ({"broker_url": "amqp://h", "result_backend": "db+sqlite:///x"}, "amqp://h", None),
+        ({"broker_url": "amqp://h", "result_backend": "rpc://"}, "amqp://h", "rpc"),
+        ({"broker_url": "amqp://h", "result_backend": "db+sqlite:///x"}, "amqp://h", "db"),
+        ({"broker_url": "redis://h", "result_backend": "django-db"}, "redis://h", "django-db"),
+        ({"broker_url": "redis://h", "result_backend": "shop.Backend"}, "redis://h", None),
         (
             {"broker_url": "redis://h", "broker_use_ssl": CA},
             "rediss://h?ssl_ca_certs=%2Fetc%2Fca.pem&ssl_cert_reqs=CERT_REQUIRED",

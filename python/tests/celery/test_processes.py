@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from importlib.util import find_spec
 
 import pytest
 from celery_place import Factory
@@ -14,7 +13,8 @@ LIFE = ("sent", "received", "started", "succeeded")
 POOLS = [
     "solo",
     "threads",
-    pytest.param("gevent", marks=pytest.mark.skipif(not find_spec("gevent"), reason="no gevent")),
+    "gevent",
+    "eventlet",
 ]
 
 

@@ -228,6 +228,11 @@ impl Buffer {
     /// Moves the front of the first segment behind the batches up to `seq`.
     fn pass_acked(&mut self, seq: u64) {
         let Some(first) = self.segments.front() else { return };
+        // Mostly the brain has all that there is.
+        if first.last_seq == Some(seq) {
+            self.front = Front { offset: first.sealed_len, events: first.events, seq };
+            return self.look_at_front();
+        }
         // Should the disk refuse, the front stays where it is until the next ack.
         let Ok(mut batches) = batches(first, self.front) else { return };
         let mut front = self.front;
@@ -259,6 +264,9 @@ impl Buffer {
     /// Finds the time of the oldest event that waits.
     pub(super) fn look_at_front(&mut self) {
         let oldest = |segment: &Segment, from| {
+            if from >= segment.len {
+                return None;
+            }
             let mut scanner = Scanner::new(&segment.path, from, segment.len).ok()?;
             loop {
                 match scanner.next().ok()? {

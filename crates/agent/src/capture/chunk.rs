@@ -10,12 +10,19 @@ pub(super) const MAX_EVENTS: usize = 500;
 /// Bytes at which a haul is full. One record may go beyond.
 pub(super) const MAX_BYTES: usize = 256 << 10;
 
+/// An event, and the original that was captured with it.
+#[derive(Debug)]
+pub(super) struct Captured {
+    pub(super) ts: Timestamp,
+    pub(super) event: String,
+    pub(super) original: Option<Vec<u8>>,
+}
+
 /// What was read and is to be handed over.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Events in their order, for each file.
-    pub(super) events: Vec<(Timestamp, String)>,
-    pub(super) originals: Vec<Vec<u8>>,
+    pub(super) events: Vec<Captured>,
     /// Events that are lost: said so by writers, or damaged.
     pub(super) lost: u64,
     pub(super) bytes: usize,
@@ -23,11 +30,11 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.originals.is_empty() && self.lost == 0
+        self.events.is_empty() && self.lost == 0
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.events.len() >= MAX_EVENTS || self.originals.len() >= MAX_EVENTS || self.bytes >= MAX_BYTES
+        self.events.len() >= MAX_EVENTS || self.bytes >= MAX_BYTES
     }
 }
 
@@ -53,21 +60,32 @@ pub(super) enum Ended {
     Full,
 }
 
-/// Reads records at the beginning of `bytes` into `found` and advances `mark` behind them.
+/// Reads records at the beginning of `bytes` into `found` and advances `mark` behind them. An original and its event, which are
+/// written in one step, are read in one.
 pub(super) fn read(bytes: &[u8], behind: Behind, mark: &mut Mark, found: &mut Found) -> Ended {
     let begin = mark.offset;
     let mut at = 0;
+    // An original whose event comes next, and where it begins.
+    let mut original: Option<(usize, &[u8])> = None;
     let ended = loop {
         let here = &bytes[at..];
         if here.is_empty() {
-            break Ended::AtEnd;
+            break match original {
+                Some(_) if behind != Behind::Nothing => Ended::Short(HEADER_BYTES),
+                _ => Ended::AtEnd,
+            };
         }
-        if found.is_full() {
+        if found.is_full() && original.is_none() {
             break Ended::Full;
         }
         match frame(here) {
+            Frame::Whole { kind: ORIGINAL, body, bytes } => {
+                original = Some((at, body));
+                at += bytes;
+                continue;
+            }
             Frame::Whole { kind, body, bytes } => {
-                take(kind, body, mark, found);
+                take(kind, body, original.map(|(_, original)| original), mark, found);
                 at += bytes;
             }
             Frame::Spoilt { kind, bytes } => {
@@ -97,24 +115,36 @@ pub(super) fn read(bytes: &[u8], behind: Behind, mark: &mut Mark, found: &mut Fo
                 }
             },
         }
+        original = None;
+    };
+    let ended = match (ended, original) {
+        (Ended::Short(more), Some((start, _))) => {
+            let before = at - start;
+            at = start;
+            Ended::Short(before + more)
+        }
+        (ended, _) => ended,
     };
     mark.offset = begin + at as u64;
     found.bytes += at;
     ended
 }
 
-fn take(kind: u8, body: &[u8], mark: &mut Mark, found: &mut Found) {
+fn take(kind: u8, body: &[u8], original: Option<&[u8]>, mark: &mut Mark, found: &mut Found) {
     let number = body.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     match (kind, number) {
         (EVENT, Some(ts)) => match std::str::from_utf8(&body[8..]) {
             Ok(event) => {
                 mark.events = mark.events.saturating_add(1);
-                found.events.push((Timestamp(ts.cast_signed()), event.to_owned()));
+                found.events.push(Captured {
+                    ts: Timestamp(ts.cast_signed()),
+                    event: event.to_owned(),
+                    original: original.map(<[u8]>::to_vec),
+                });
             }
             Err(_) => count_damage(mark, found),
         },
         (EVENT, None) => count_damage(mark, found),
-        (ORIGINAL, _) => found.originals.push(body.to_vec()),
         (LOST, Some(lost)) => {
             mark.lost = mark.lost.saturating_add(lost);
             found.lost = found.lost.saturating_add(lost);
@@ -154,14 +184,42 @@ mod tests {
     }
 
     fn texts(found: &Found) -> Vec<&str> {
-        found.events.iter().map(|(_, text)| text.as_str()).collect()
+        found.events.iter().map(|captured| captured.event.as_str()).collect()
+    }
+
+    fn originals(found: &Found) -> Vec<Option<&[u8]>> {
+        found.events.iter().map(|captured| captured.original.as_deref()).collect()
+    }
+
+    #[test]
+    fn an_original_is_read_with_its_event_or_not_at_all() {
+        let mut bytes = Vec::new();
+        put(&mut bytes, ORIGINAL, &[b"whose event was damaged"]);
+        let event_at = bytes.len();
+        event(&mut bytes, "damaged");
+        bytes[event_at + HEADER_BYTES] ^= 1;
+        event(&mut bytes, "without");
+        let pair_at = bytes.len() as u64;
+        put(&mut bytes, ORIGINAL, &[b"\xff\x00"]);
+        let (original_only, pair) = (bytes.len(), Mark::BEGINNING.offset + pair_at);
+        event(&mut bytes, "with");
+        let (found, ..) = read_all(&bytes, Behind::NothingYet);
+        assert_eq!((texts(&found), originals(&found)), (vec!["without", "with"], vec![None, Some(&b"\xff\x00"[..])]));
+        for len in original_only..bytes.len() {
+            let (found, mark, ended) = read_all(&bytes[..len], Behind::NothingYet);
+            let Ended::Short(wanted) = ended else { panic!("there is more to come: {ended:?}") };
+            assert_eq!((texts(&found), mark.offset), (vec!["without"], pair));
+            assert!(pair_at as usize + wanted > len && pair_at as usize + wanted <= bytes.len());
+            let (found, mark, ended) = read_all(&bytes[..len], Behind::Nothing);
+            let end = Mark::BEGINNING.offset + len as u64;
+            assert_eq!((texts(&found), mark.offset, ended), (vec!["without"], end, Ended::AtEnd));
+        }
     }
 
     #[test]
     fn what_is_whole_is_read_and_half_a_record_is_waited_for_or_passed_over() {
         let mut bytes = Vec::new();
         event(&mut bytes, "one");
-        put(&mut bytes, ORIGINAL, &[b"\xff\x00"]);
         put(&mut bytes, LOST, &[&4u64.to_le_bytes()]);
         let whole = bytes.len() as u64;
         event(&mut bytes, "two");
@@ -172,7 +230,7 @@ mod tests {
             (Behind::Nothing, bytes.len() as u64, Ended::AtEnd),
         ] {
             let (found, mark, how) = read_all(&bytes, behind);
-            assert_eq!((texts(&found), &found.originals, found.lost), (vec!["one"], &vec![vec![255, 0]], 4));
+            assert_eq!((texts(&found), found.lost), (vec!["one"], 4));
             let offset = Mark::BEGINNING.offset + offset;
             assert_eq!((mark, how), (Mark { offset, events: 1, lost: 4 }, ended));
         }

@@ -11,16 +11,15 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::chunk::Captured;
 use super::collector::{Haul, Tail};
 use super::{Collector, lead};
 use crate::engine::Observer;
 
-/// How often to look while something comes. Each look costs a few switches between threads, in the application's process: half
-/// of the time in which a batch is sealed is soon enough.
-const BUSY_PAUSE: Duration = Duration::from_millis(50);
-/// How often when nothing came for a while.
-const IDLE_PAUSE: Duration = Duration::from_millis(50);
-/// So much more for each file that is there, up to the longest pause: what looking costs is bounded.
+/// How often to look. Each look that finds something costs a dozen switches between threads and one sync of the disk, in the
+/// application's process; what it finds is a batch at once.
+const PAUSE: Duration = Duration::from_millis(100);
+/// So much more for each file that is there, once nothing came, up to the longest pause: what looking costs is bounded.
 const PAUSE_FOR_FILE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// How long to go on after the end was asked for.
@@ -30,12 +29,11 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 pub async fn collect(
     dir: &Path,
     observer: Observer,
-    on_original: impl FnMut(&[u8]) + Send,
-    on_event: impl FnMut(&str) + Send,
+    on_event: impl FnMut(Option<Vec<u8>>, &str) + Send,
     stop: CancellationToken,
 ) {
     if let Some(mut collector) = lead(dir, &stop).await {
-        collector.run(observer, on_original, on_event, stop).await;
+        collector.run(observer, on_event, stop).await;
     }
 }
 
@@ -43,13 +41,12 @@ impl Collector {
     /// Hands over what is captured until `stop`, and then once more what is there by then, for at most a second. What is not
     /// handed over stays in the files.
     ///
-    /// `on_original` gets each original, `on_event` each event, before the buffer does. After a failure in between both may
-    /// see some again.
+    /// `on_event` gets each event, with its original if there is one, before the buffer does. After a failure in between it
+    /// may get some again.
     pub async fn run(
         &mut self,
         observer: Observer,
-        on_original: impl FnMut(&[u8]) + Send,
-        on_event: impl FnMut(&str) + Send,
+        on_event: impl FnMut(Option<Vec<u8>>, &str) + Send,
         stop: CancellationToken,
     ) {
         let time_is_up = async {
@@ -57,7 +54,7 @@ impl Collector {
             sleep(LAST_CALL).await;
         };
         tokio::select! {
-            () = self.drain(observer, on_original, on_event, &stop) => {}
+            () = self.drain(observer, on_event, &stop) => {}
             () = time_is_up => tracing::info!("stopped before everything captured was collected; the rest is in its files"),
         }
     }
@@ -65,12 +62,11 @@ impl Collector {
     async fn drain(
         &self,
         observer: Observer,
-        mut on_original: impl FnMut(&[u8]) + Send,
-        mut on_event: impl FnMut(&str) + Send,
+        mut on_event: impl FnMut(Option<Vec<u8>>, &str) + Send,
         stop: &CancellationToken,
     ) {
         let mut settled = None;
-        let mut pause = BUSY_PAUSE;
+        let mut pause = PAUSE;
         loop {
             // What was captured before the stop is there now.
             let is_last = stop.is_cancelled();
@@ -79,9 +75,11 @@ impl Collector {
                 let Some(mut haul) = step(&self.tail, settled.take()).await else { return };
                 came = !haul.found.is_empty();
                 if came {
-                    haul.found.originals.iter().for_each(|original| on_original(original));
-                    haul.found.events.iter().for_each(|(_, event)| on_event(event));
-                    let events = std::mem::take(&mut haul.found.events);
+                    let tell = |Captured { ts, event, original }| {
+                        on_event(original, &event);
+                        (ts, event)
+                    };
+                    let events = haul.found.events.drain(..).map(tell).collect();
                     if !observer.hand_over(events, haul.found.lost).await {
                         return;
                     }
@@ -96,7 +94,7 @@ impl Collector {
             if is_last && !came {
                 return;
             }
-            pause = if came { BUSY_PAUSE } else { (pause * 2).min(idle_pause(&self.tail)) };
+            pause = if came { PAUSE } else { (pause * 2).min(idle_pause(&self.tail)) };
             tokio::select! {
                 () = sleep(pause) => {}
                 () = stop.cancelled(), if !is_last => {}
@@ -114,7 +112,7 @@ fn has_news(tail: &Mutex<Tail>) -> bool {
 fn idle_pause(tail: &Mutex<Tail>) -> Duration {
     let files = tail.try_lock().map_or(0, |tail| tail.files());
     let for_files = PAUSE_FOR_FILE.saturating_mul(u32::try_from(files).unwrap_or(u32::MAX));
-    IDLE_PAUSE.max(for_files).min(LONGEST_PAUSE)
+    PAUSE.max(for_files).min(LONGEST_PAUSE)
 }
 
 /// Settles what was handed over, and reads what is next. `None` when the runtime ends.

@@ -44,8 +44,10 @@ impl Sink {
     fn step(&mut self, tail: &mut Tail, settles: bool) -> bool {
         let mut haul = tail.read();
         let came = !haul.is_empty();
-        self.events.extend(haul.found.events.drain(..).map(|(_, event)| event));
-        self.originals.append(&mut haul.found.originals);
+        for captured in haul.found.events.drain(..) {
+            self.events.push(captured.event);
+            self.originals.extend(captured.original);
+        }
         self.lost += haul.found.lost;
         if settles {
             tail.settle(haul);
@@ -161,7 +163,7 @@ fn a_file_in_the_hands_of_the_collector_is_not_dropped() {
     write(&mut writer, 2..1000);
     assert!(capture_files(dir.path()) <= small().files);
     let mut sink = Sink::default();
-    let mut in_hand: Vec<String> = haul.found.events.iter().map(|(_, event)| event.clone()).collect();
+    let mut in_hand: Vec<String> = haul.found.events.iter().map(|captured| captured.event.clone()).collect();
     tail.settle(haul);
     writer.event(Timestamp(5), "event 1000");
     sink.drain(&mut tail);

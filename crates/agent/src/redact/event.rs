@@ -1,7 +1,9 @@
 //! From an observation to the wire event.
 
+use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use taskplane_model::KnownBy;
 use taskplane_model::fleet::WorkerSign;
 use taskplane_protocol::frame::{Event, event_types};
 use taskplane_protocol::text::Str;
@@ -11,11 +13,14 @@ use super::marker::REDACTED;
 use super::text::cut_end;
 use super::value::redacted_json;
 use crate::engine::{Observation, QueueObservation, Subject, TaskObservation, WorkerObservation};
+use crate::json::{put, put_string};
 
 /// Most bytes of one event on the wire.
 pub const MAX_EVENT_BYTES: usize = 256 << 10;
 /// Most bytes of one value (arguments, keyword arguments, result) in it.
 pub const MAX_VALUE_BYTES: usize = 64 << 10;
+/// Room for most events.
+const USUAL_BYTES: usize = 512;
 /// Most bytes of a name or an id in JSON. Longer ones are refused by the brain anyway.
 const MAX_NAME_BYTES: usize = 2 << 10;
 /// Most queues that one worker is said to consume.
@@ -54,44 +59,109 @@ impl Redactor {
         }
     }
 
+    /// Written straight, in the order of the fields of [`Event`]: hooks of an application wait for it.
     fn task(&self, observation: &Observation, task: &TaskObservation, room: Room) -> String {
-        let value = |value: &Option<Value>| value.as_ref().map(|v| raw(redacted_json(self, v, room.value)));
-        let (args, kwargs, result) = (value(&task.args), value(&task.kwargs), value(&task.result));
-        let text = |text: &Option<String>, max| text.as_ref().map(|t| Str::from(self.shown_text(t, max)));
-        text_of(&Event {
-            task_id: Some(Str(cut_end(&task.task_id, MAX_NAME_BYTES))),
-            name: name(&task.name),
-            args_redacted: args.as_deref(),
-            kwargs_redacted: kwargs.as_deref(),
-            queue: name(&task.queue),
-            routing_key: name(&task.routing_key),
-            exchange: name(&task.exchange),
-            worker: name(&task.worker),
-            hostname: name(&task.hostname),
-            pid: task.pid,
-            retries: task.retries,
-            eta: task.eta.map(|at| at.to_string().into()),
-            expires: task.expires.map(|at| at.to_string().into()),
-            priority: task.priority,
-            root_id: name(&task.root_id),
-            parent_id: name(&task.parent_id),
-            group_id: name(&task.group_id),
-            chord_id: name(&task.chord_id),
-            runtime_ms: task.runtime_ms.filter(|ms| ms.is_finite()),
-            result_redacted: result.as_deref(),
-            exception: text(&task.exception, MAX_NAME_BYTES),
-            exception_message: text(&task.exception_message, room.message),
-            traceback: text(&task.traceback, room.traceback),
-            signal: name(&task.signal),
-            terminated: task.terminated,
-            expired: task.expired,
-            requeue: task.requeue,
-            known_by: task.known_by.map(|known_by| known_by.wire_name().into()),
-            done: task.done.filter(|units| units.is_finite()),
-            total: task.total.filter(|units| units.is_finite()),
-            note: text(&task.note, MAX_NAME_BYTES),
-            ..event(task.kind.wire_name(), observation)
-        })
+        let mut line = Line::begin(task.kind.wire_name(), observation);
+        line.text(r#","task_id":"#, &cut_end(&task.task_id, MAX_NAME_BYTES));
+        line.name(r#","name":"#, &task.name);
+        line.value(r#","args_redacted":"#, self.shown(&task.args, room));
+        line.value(r#","kwargs_redacted":"#, self.shown(&task.kwargs, room));
+        line.name(r#","queue":"#, &task.queue);
+        line.name(r#","routing_key":"#, &task.routing_key);
+        line.name(r#","exchange":"#, &task.exchange);
+        line.name(r#","worker":"#, &task.worker);
+        line.name(r#","hostname":"#, &task.hostname);
+        line.scalar(r#","pid":"#, task.pid);
+        line.scalar(r#","retries":"#, task.retries);
+        line.scalar(r#","eta":"#, task.eta);
+        line.scalar(r#","expires":"#, task.expires);
+        line.scalar(r#","priority":"#, task.priority);
+        line.name(r#","root_id":"#, &task.root_id);
+        line.name(r#","parent_id":"#, &task.parent_id);
+        line.name(r#","group_id":"#, &task.group_id);
+        line.name(r#","chord_id":"#, &task.chord_id);
+        line.number(r#","runtime_ms":"#, task.runtime_ms);
+        line.value(r#","result_redacted":"#, self.shown(&task.result, room));
+        let mut text = |key, text: &Option<String>, max| {
+            if let Some(text) = text {
+                line.text(key, &self.shown_text(text, max));
+            }
+        };
+        text(r#","exception":"#, &task.exception, MAX_NAME_BYTES);
+        text(r#","exception_message":"#, &task.exception_message, room.message);
+        text(r#","traceback":"#, &task.traceback, room.traceback);
+        line.name(r#","signal":"#, &task.signal);
+        line.scalar(r#","terminated":"#, task.terminated);
+        line.scalar(r#","expired":"#, task.expired);
+        line.scalar(r#","requeue":"#, task.requeue);
+        line.scalar(r#","known_by":"#, task.known_by.map(KnownBy::wire_name));
+        line.number(r#","done":"#, task.done);
+        line.number(r#","total":"#, task.total);
+        if let Some(note) = &task.note {
+            line.text(r#","note":"#, &self.shown_text(note, MAX_NAME_BYTES));
+        }
+        line.end()
+    }
+
+    fn shown(&self, value: &Option<Value>, room: Room) -> Option<String> {
+        value.as_ref().map(|value| redacted_json(self, value, room.value))
+    }
+}
+
+/// One event as it is written. A key comes with what stands around it.
+struct Line {
+    out: Vec<u8>,
+}
+
+impl Line {
+    fn begin(event_type: &str, observation: &Observation) -> Self {
+        let mut line = Self { out: Vec::with_capacity(USUAL_BYTES) };
+        line.text(r#"{"event_type":"#, event_type);
+        line.scalar(r#","ts":"#, Some(observation.ts));
+        line.text(r#","engine":"#, observation.engine);
+        line
+    }
+
+    fn raw(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn text(&mut self, key: &str, text: &str) {
+        self.raw(key);
+        put_string(&mut self.out, text);
+    }
+
+    fn name(&mut self, key: &str, name: &Option<String>) {
+        if let Some(name) = name {
+            self.text(key, &cut_end(name, MAX_NAME_BYTES));
+        }
+    }
+
+    fn scalar<T: Serialize>(&mut self, key: &str, scalar: Option<T>) {
+        if let Some(scalar) = scalar {
+            self.raw(key);
+            put(&mut self.out, &scalar);
+        }
+    }
+
+    fn number(&mut self, key: &str, number: Option<f64>) {
+        self.scalar(key, number.filter(|number| number.is_finite()));
+    }
+
+    /// Only valid JSON gets into an event; should the redactor ever write anything else, all of it is hidden.
+    fn value(&mut self, key: &str, json: Option<String>) {
+        let Some(json) = json else { return };
+        self.raw(key);
+        match serde_json::from_str::<&RawValue>(&json) {
+            Ok(valid) => self.raw(valid.get()),
+            Err(_) => put_string(&mut self.out, REDACTED),
+        }
+    }
+
+    fn end(mut self) -> String {
+        self.raw("}");
+        // Every part was text.
+        String::from_utf8(self.out).unwrap_or_else(|_| "{}".to_owned())
     }
 }
 

@@ -67,17 +67,12 @@ impl SecretKeys {
             return true;
         }
         let squashed = squash(key);
-        if ANYWHERE.iter().any(|term| squashed.contains(term))
-            || self.extra.iter().any(|term| squashed.contains(term.as_str()))
-        {
+        let extra = self.extra.iter().map(String::as_str);
+        if holds_any(&squashed, ANYWHERE.iter().copied().chain(extra)) {
             return true;
         }
-        words(key).any(|word| {
-            // `password2` and `pin1` are what they were without the number.
-            let word = word.trim_end_matches(|c: char| c.is_numeric());
-            WORDS.contains(&word) || WORD_ENDS.iter().any(|end| word.ends_with(end))
-        }) || WORDS.contains(&squashed.as_str())
-            || WORD_ENDS.iter().any(|end| squashed.ends_with(end))
+        // The words stand in it one behind the other: what it does not hold, none of them is or ends with.
+        holds_any(&squashed, WORDS.iter().chain(WORD_ENDS).copied()) && has_secret_word(key, &squashed)
     }
 
     /// True when `before last` together name a secret that neither names alone, as in "API key".
@@ -88,8 +83,31 @@ impl SecretKeys {
     }
 }
 
+fn has_secret_word(key: &str, squashed: &str) -> bool {
+    words(key).any(|word| {
+        // `password2` and `pin1` are what they were without the number.
+        let word = word.trim_end_matches(|c: char| c.is_numeric());
+        WORDS.contains(&word) || WORD_ENDS.iter().any(|end| word.ends_with(end))
+    }) || WORDS.contains(&squashed)
+        || WORD_ENDS.iter().any(|end| squashed.ends_with(end))
+}
+
+/// True when `text` has one of `terms` in it. Keys are so short that a searcher for each term takes longer than to look.
+fn holds_any<'t>(text: &str, mut terms: impl Iterator<Item = &'t str>) -> bool {
+    let text = text.as_bytes();
+    terms.any(|term| {
+        let Some(last) = text.len().checked_sub(term.len()) else { return false };
+        let Some(first) = term.as_bytes().first() else { return true };
+        let begins = |at: usize| text[at] == *first && text[at..].starts_with(term.as_bytes());
+        (0..=last).any(begins)
+    })
+}
+
 /// Letters and digits of `key` in lower case.
 fn squash(key: &str) -> String {
+    if key.is_ascii() {
+        return key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    }
     key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
@@ -120,6 +138,8 @@ fn words(key: &str) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -207,6 +227,22 @@ mod tests {
         let keys = SecretKeys::new(&["Tax-ID".into(), "--".into()]);
         assert!(keys.is_secret("customer_tax_id") && keys.is_secret("taxId") && keys.is_secret("password"));
         assert!(!keys.is_secret("customer"), "a rule without letters matches nothing");
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_secret_when_a_plain_search_says_so(
+            key in "([A-Za-z0-9_. -]{0,12}|\\PC{0,6}|pass|PW|Pin|token|Pwd|sEcret|apiKey|api|Key|cookie|x_|[0-9]|İ){0,4}",
+            extra in prop::collection::vec("[a-z]{1,4}", 0..2),
+        ) {
+            let keys = SecretKeys::new(&extra);
+            let squashed: String = key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+            prop_assert_eq!(squash(&key), squashed.clone());
+            let plain = ANYWHERE.iter().any(|term| squashed.contains(term))
+                || keys.extra.iter().any(|term| squashed.contains(term.as_str()))
+                || has_secret_word(&key, &squashed);
+            prop_assert_eq!(keys.is_secret(&key), plain);
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use taskplane_model::fleet::{WorkerFacts, WorkerSign};
-use taskplane_model::{TaskEventKind, Timestamp};
-use taskplane_protocol::frame::AgentFrame;
+use taskplane_model::{KnownBy, TaskEventKind, Timestamp};
+use taskplane_protocol::frame::{AgentFrame, Event};
 
 use super::value::redacted_json;
 use super::*;
@@ -220,6 +220,29 @@ proptest! {
         let redactor = redactor(Strings::Default);
         let once = redactor.message(&text);
         prop_assert_eq!(redactor.message(&once), once);
+    }
+
+    #[test]
+    fn an_event_of_a_task_has_the_fields_of_the_protocol_in_their_order(
+        texts in prop::collection::vec(prop::option::of("\\PC{0,20}"), 16),
+        // An event that is read has no value rather than null.
+        value in prop::option::of(any_value().prop_filter("null", |value| !value.is_null())),
+        number in prop::option::of(prop_oneof![any::<i32>().prop_map(|n| f64::from(n) / 8.0), Just(f64::NAN)]), whole in prop::option::of(any::<u32>()), truth in prop::option::of(any::<bool>()),
+    ) {
+        let text = |index: usize| texts[index].clone();
+        let at = whole.map(|micros| Timestamp(i64::from(micros) * 1_000_003));
+        let observation = task(TaskObservation {
+            kind: TaskEventKind::Failed, task_id: text(0).unwrap_or_default(), name: text(1), args: value.clone(), kwargs: value.clone(),
+            queue: text(2), routing_key: text(3), exchange: text(4), worker: text(5), hostname: text(6), pid: whole.map(u64::from),
+            retries: whole, eta: at, expires: at, priority: whole.map(|whole| i64::from(whole) - 7), root_id: text(7), parent_id: text(8),
+            group_id: text(9), chord_id: text(10), runtime_ms: number, result: value, exception: text(11), exception_message: text(12),
+            traceback: text(13), signal: text(14), terminated: truth, expired: truth, requeue: truth,
+            known_by: truth.map(|_| KnownBy::Inspection), done: number, total: number, note: text(15),
+        });
+        let written = redactor(Strings::Default).encode(&observation);
+        let event: Event = serde_json::from_str(&written).expect("an event");
+        prop_assert_eq!(event.runtime_ms, number.filter(|number| number.is_finite()));
+        prop_assert_eq!(serde_json::to_string(&event).expect("JSON"), written);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::luhn::is_card_number;
 use super::marker::{CARD, CUT_DEPTH, CUT_KEY, CUT_SIZE, REDACTED, URL_CREDENTIALS, cut_items, is_marker, masked};
 use super::patterns::Found;
 use super::{Redactor, Strings};
+use crate::json::{put, put_string};
 
 /// Deepest nesting that is kept.
 const MAX_DEPTH: usize = 32;
@@ -55,7 +56,7 @@ impl Writer<'_> {
                 self.string(&shown);
             }
             Value::Number(number) if number.as_u64().is_some_and(is_card_number) => self.string(CARD),
-            Value::Null | Value::Bool(_) | Value::Number(_) => self.out.extend_from_slice(value.to_string().as_bytes()),
+            Value::Null | Value::Bool(_) | Value::Number(_) => put(&mut self.out, value),
         }
     }
 
@@ -137,8 +138,7 @@ impl Writer<'_> {
     }
 
     fn string(&mut self, text: &str) {
-        // A string is always representable, and a Vec takes every write.
-        let _ = serde_json::to_writer(&mut self.out, text);
+        put_string(&mut self.out, text);
     }
 }
 

@@ -32,7 +32,7 @@ impl Engine for Collecting {
     }
 
     async fn observe(&self, observer: Observer, stop: CancellationToken) {
-        collect(&self.0, observer, |_| {}, |_| {}, stop).await;
+        collect(&self.0, observer, |_, _| {}, stop).await;
     }
 
     async fn retry_task(&self, _: &RetryRequest) -> Result<RetriedTask, CommandError> {

@@ -144,15 +144,20 @@ fn silent_workers<'w>(
     })
 }
 
-/// The newest tasks that were with a worker.
+/// The newest tasks that were with a worker, and the newest of those that have not ended: what runs again and again is old.
 async fn tasks_of(brain: &Brain, project: u64, worker: &Worker) -> Result<Vec<StoredTask>, StoreError> {
-    let filter = TaskFilter {
-        workers: vec![Pattern(worker.name.clone())],
-        engines: vec![worker.engine.clone()],
-        ..TaskFilter::default()
-    };
-    let page = brain.store.list_tasks(TaskQuery { project, filter, limit: TASKS, cursor: None }).await?;
-    Ok(page.items)
+    let open = vec![TaskState::Received, TaskState::Started, TaskState::Retrying];
+    let mut tasks = Vec::new();
+    for states in [Vec::new(), open] {
+        let filter = TaskFilter {
+            states,
+            workers: vec![Pattern(worker.name.clone())],
+            engines: vec![worker.engine.clone()],
+            ..TaskFilter::default()
+        };
+        tasks.extend(brain.store.list_tasks(TaskQuery { project, filter, limit: TASKS, cursor: None }).await?.items);
+    }
+    Ok(tasks)
 }
 
 async fn find_far_etas(

@@ -1,9 +1,9 @@
 //! What became of the runs that a schedule should have had.
 //!
 //! A run is *seen* when the scheduler's own record has moved past it, when the scheduler's count says so, or when a task of the
-//! schedule's type and queue appeared at its time. Without any of these it is *overdue*, and *missed* when even a scheduler that
-//! writes its record lazily would have told by then. While no agent sees the scheduler, nobody can know: then it is *unknown*,
-//! until something that is told later shows what it was.
+//! schedule's type and queue, and not with other arguments, appeared at its time. Without any of these it is *overdue*, and *missed*
+//! when even a scheduler that writes its record lazily would have told by then. While no agent sees the scheduler, nobody can know:
+//! then it is *unknown*, until something that is told later shows what it was.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +47,7 @@ pub(crate) enum Presence {
     Since(Timestamp),
 }
 
-/// A task of a schedule's type and queue.
+/// A task that can be a schedule's: of its type and queue, and not with other arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sighting {
     /// The engine's id.
@@ -129,7 +129,7 @@ impl Judgement {
         wanting.map(|run| run.seen_at.unwrap_or(run.due).min(run.due)).min().map(|due| due.plus(-self.early() - SLACK))
     }
 
-    /// Takes tasks of the schedule's type and queue, ascending in time.
+    /// Takes tasks that can be the schedule's, ascending in time.
     pub(crate) fn take_tasks(&mut self, sightings: &[Sighting]) {
         let early = self.early();
         let mut used: BTreeSet<String> = self.watch.open.iter().filter_map(|run| run.task_id.clone()).collect();

@@ -10,6 +10,7 @@ use taskplane_store::StoreError;
 use taskplane_store::fleet::ScheduleNews;
 use taskplane_store::tasks::{StoredTask, TaskQuery};
 
+use super::arguments::contradict;
 use super::judge::{Judgement, Sighting};
 use super::told::{ToldSchedule, merged};
 use crate::brain::Brain;
@@ -141,7 +142,8 @@ async fn tasks_since(
     Ok(tasks)
 }
 
-/// What a task says of a schedule; `None` when it is of another engine or queue, or one that people have sent again.
+/// What a task says of a schedule; `None` when it is of another engine or queue, has other arguments, or is one that people have sent
+/// again.
 fn sighting(stored: &StoredTask, told: &ToldSchedule) -> Option<Sighting> {
     let task = stored.record.task();
     let is_other = |wanted: &Option<String>, found: Option<&str>| {
@@ -150,7 +152,8 @@ fn sighting(stored: &StoredTask, told: &ToldSchedule) -> Option<Sighting> {
     let (engine, queue) = (&told.schedule.engine, &told.schedule.queue);
     // What a scheduler sends is no part of another task's work.
     let is_child = task.record.parent_id.is_some() || task.record.retry_of.is_some();
-    if is_child || is_other(engine, Some(&stored.engine)) || is_other(queue, task.queue()) {
+    let is_elsewhere = is_other(engine, Some(&stored.engine)) || is_other(queue, task.queue());
+    if is_child || is_elsewhere || contradict(&told.schedule, &stored.record) {
         return None;
     }
     let sent = task.attempts.first().and_then(|attempt| attempt.sent_at);
@@ -177,4 +180,37 @@ async fn was_running(
         Some(end) if task.state.is_final() => end.ts > then,
         _ => true,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use taskplane_model::TaskRecord;
+    use taskplane_model::schedule::Schedule;
+
+    use super::super::judge::Presence;
+    use super::*;
+
+    fn told(args: serde_json::Value) -> ToldSchedule {
+        let schedule = Schedule { task: Some("shop.add".into()), args_redacted: Some(args), ..Schedule::default() };
+        let (agent, synced_at) = ("a".into(), Timestamp(0));
+        ToldSchedule { schedule, agent, synced_at, agents: vec![], differing: vec![], presence: Presence::Away }
+    }
+
+    fn sent_with(args: Option<&str>) -> StoredTask {
+        let record =
+            TaskRecord { name: Some("shop.add".into()), args: args.map(str::to_owned), ..TaskRecord::default() };
+        let (engine, task_id) = ("celery".into(), "t".into());
+        StoredTask { key: 1, first_seen: Timestamp(7), engine, task_id, agent: None, record }
+    }
+
+    #[test]
+    fn a_task_with_other_arguments_is_somebody_elses() {
+        let schedules = [json!([1]), json!([2])].map(told);
+        let counts_for = |task: StoredTask| schedules.each_ref().map(|told| sighting(&task, told).is_some());
+        assert_eq!(counts_for(sent_with(Some("[1]"))), [true, false]);
+        assert_eq!(counts_for(sent_with(Some("[2]"))), [false, true]);
+        assert_eq!(counts_for(sent_with(Some("[3]"))), [false, false]);
+        assert_eq!(counts_for(sent_with(None)), [true, true], "nobody has told them");
+    }
 }

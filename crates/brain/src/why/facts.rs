@@ -58,6 +58,10 @@ pub(super) struct TaskFacts {
     pub(super) expires: Option<Timestamp>,
     /// Its last attempt that failed and is to be followed by another one.
     pub(super) failed: Option<FailedAttempt>,
+    /// How anything is known of it.
+    pub(super) known_by: WhyKnownBy,
+    /// How its earliest time to run is known.
+    pub(super) eta_known_by: WhyKnownBy,
 }
 
 /// An attempt that is to be followed by another one.
@@ -67,6 +71,8 @@ pub(super) struct FailedAttempt {
     pub(super) number: u64,
     /// Type of the exception.
     pub(super) exception: Option<String>,
+    /// How its end is known.
+    pub(super) known_by: WhyKnownBy,
 }
 
 /// Where a task is.

@@ -173,10 +173,10 @@ impl Judgement<'_> {
                 None => (Role::Context, "the next one waits to be begun".to_owned()),
             };
             let clause = format!("{failure}, and {rest}");
-            self.push_told(Code::WaitsForRetry, role, format!("{}.", raised(&clause)), clause);
+            self.push_told(Code::WaitsForRetry, role, format!("{}.", raised(&clause)), clause, failed.known_by);
         } else if let Some(then) = &then {
             let clause = format!("it is not to run before {then}");
-            self.push_told(Code::Eta, Role::Blocks, format!("{}.", raised(&clause)), clause);
+            self.push_told(Code::Eta, Role::Blocks, format!("{}.", raised(&clause)), clause, task.eta_known_by);
         }
         due.is_some()
     }
@@ -425,12 +425,12 @@ impl Judgement<'_> {
     }
 
     fn of_task(&mut self, code: Code, role: Role, text: String, clause: String, since: Timestamp) {
-        self.push(code, role, text, clause, (KnownBy::TaskEvents, Some(self.facts.task.since)), Some(since));
+        self.push(code, role, text, clause, (self.facts.task.known_by, Some(self.facts.task.since)), Some(since));
     }
 
-    fn push_told(&mut self, code: Code, role: Role, text: String, clause: String) {
+    fn push_told(&mut self, code: Code, role: Role, text: String, clause: String, known_by: KnownBy) {
         let since = self.facts.task.since;
-        self.push(code, role, text, clause, (KnownBy::TaskEvents, Some(since)), Some(since));
+        self.push(code, role, text, clause, (known_by, Some(since)), Some(since));
     }
 
     /// Known as it is known where the task is.

@@ -12,6 +12,7 @@ use taskplane_store::tasks::{StoredTask, TaskQuery};
 
 use super::facts::{Facts, FailedAttempt, NoTrace, Pace, Place, SeenWorker, TaskFacts, Usual, Watcher};
 use super::inquiry::Asked;
+use super::told;
 use crate::api::types::{WhyKnownBy, WorkerState};
 use crate::brain::Brain;
 use crate::problems::consumption;
@@ -116,13 +117,16 @@ fn task_facts(stored: &StoredTask, task: &Task<'_>) -> TaskFacts {
             // The latest attempt has failed, or is the one that follows. People count from 1.
             number: u64::from(current.number) + u64::from(!is_open),
             exception: task.last_end().and_then(|end| end.exception.clone()),
+            known_by: told::state_known_by(task),
         }),
+        known_by: told::known_by(task),
+        eta_known_by: told::eta_known_by(task),
     }
 }
 
 /// Where a task is: as the agent has found it just now, else as it is recorded.
 fn place(task: &Task<'_>, asked: Option<&Asked>) -> (Place, (WhyKnownBy, Timestamp)) {
-    let told = (WhyKnownBy::TaskEvents, task.updated_at);
+    let told = (told::state_known_by(task), task.updated_at);
     if task.state.is_final() {
         return (Place::Ended(task.state.name().to_owned()), told);
     }

@@ -10,6 +10,7 @@ mod judge;
 mod look;
 mod phrases;
 mod summary;
+mod told;
 
 pub(crate) use inquiry::{AskError, Inquiries};
 

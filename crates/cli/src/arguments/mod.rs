@@ -199,8 +199,9 @@ pub(crate) struct AgentOptions {
         hide_default_value = true
     )]
     pub(crate) celery: Vec<String>,
-    /// Result backend of the Celery deployment, if it is not the broker's database, or its keys have a prefix. With several
-    /// brokers, one for each, in their order.
+    /// Result backend of the Celery deployment, if it is not the broker's database, or its keys have a prefix: redis://…,
+    /// db+postgresql://…, db+mysql://… or db+sqlite:////path.db; for django-celery-results its database behind django-db+, as in
+    /// django-db+postgresql://…. With several brokers, one for each, in their order.
     #[arg(
         long,
         env = "TASKPLANE_CELERY_RESULTS",

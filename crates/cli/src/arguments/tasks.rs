@@ -30,7 +30,10 @@ pub(crate) enum TasksVerb {
     #[command(after_help = "Examples:\n  taskplane tasks retry ID1 ID2 ID3\n  \
                             taskplane tasks retry --filter 'state:failed name:billing.* since:2h' --dry-run\n  \
                             taskplane tasks retry --filter 'state:failed since:2h' --canary 5 --rate 600 --wait\n  \
-                            taskplane tasks retry ID --args '[17]' --kwargs '{\"card\": \"…\"}' --queue emails")]
+                            taskplane tasks retry ID --args '[17]' --kwargs '{\"card\": \"…\"}' --queue emails\n\n\
+                            With --json, one task is told as its command, and several as \
+                            {\"result\": {\"retried\": {OLD: NEW}, \"failed\": {ID: WHY}, \"codes\": {ID: CODE}}, \"commands\": […]}; \
+                            with --dry-run, \"previews\" is in the place of \"retried\".")]
     Retry(RetryOptions),
     /// Cancel a task, and print its new state.
     #[command(after_help = "Example:\n  taskplane tasks cancel ID --terminate --signal SIGKILL")]
@@ -90,10 +93,10 @@ pub(crate) struct TaskWhyOptions {
 #[derive(Args, Debug, Default)]
 pub(crate) struct RetryMatchingOptions {
     /// Retry all tasks that match, such as `state:failed name:billing.* since:2h`, and print the job's id.
-    #[arg(long, value_name = "FILTER", conflicts_with_all = ["args", "kwargs", "queue"])]
+    #[arg(long, value_name = "FILTER", conflicts_with_all = ["args", "kwargs", "queue", "eta"])]
     pub(crate) filter: Option<String>,
-    /// Only say what would be retried, and what cannot be and why.
-    #[arg(long, requires = "filter")]
+    /// Only say what would be retried, and what cannot be and why; of tasks given by id, what exactly would be sent.
+    #[arg(long)]
     pub(crate) dry_run: bool,
     /// Retry so many tasks first, and the rest when they have ended and not too many have failed again.
     #[arg(long, requires = "filter", value_name = "N", value_parser = value_parser!(u32).range(0..=1_000))]
@@ -111,7 +114,7 @@ pub(crate) struct RetryMatchingOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct RetryOptions {
-    /// Ids of the tasks, of one engine.
+    /// Ids of the tasks, of one engine. Each is retried by an agent that has seen it, one after the other.
     #[arg(required_unless_present = "filter", conflicts_with = "filter", value_name = "ID")]
     pub(crate) ids: Vec<String>,
     /// The tasks' engine.
@@ -128,6 +131,9 @@ pub(crate) struct RetryOptions {
     /// Queue instead of the original one. Only for a single task.
     #[arg(long)]
     pub(crate) queue: Option<String>,
+    /// Do not begin it before this time, such as 2026-11-23T20:30:00Z. Only for a single task.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) eta: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -18,6 +18,7 @@ use crate::wrong_usage::WrongUsage;
 pub(crate) async fn run(options: AgentOptions) -> Result<()> {
     let engine = celery(&options)?;
     let schedulers = schedulers::of(&options, &engine)?;
+    let brokers = engine.brokers();
     let engines: Vec<Arc<dyn Engine>> = vec![Arc::new(engine)];
     let token = match (options.token, options.token_file) {
         (_, Some(path)) => TokenSource::File(path),
@@ -35,6 +36,7 @@ pub(crate) async fn run(options: AgentOptions) -> Result<()> {
     tracing::info!("{}", options.events.costs());
     let mut config = AgentConfig::new(options.brain, token, name, options.data_dir);
     config.metadata.insert("celery_task_events".to_owned(), options.events.to_string().into());
+    config.metadata.insert("celery_brokers".to_owned(), brokers.into());
     config.tls = tls(options.tls)?;
     config.redaction = RedactionConfig {
         extra_keys: options.redact_keys,
@@ -85,9 +87,10 @@ fn celery(options: &AgentOptions) -> Result<CeleryEngine> {
         ))
     };
     CeleryEngine::on_several(first, configs.collect()).map_err(|error| match error {
-        ConfigError::BadUrl { .. } | ConfigError::UnsupportedScheme { .. } | ConfigError::TlsFile { .. } => {
-            WrongUsage(error.to_string()).into()
-        }
+        ConfigError::BadUrl { .. }
+        | ConfigError::UnsupportedScheme { .. }
+        | ConfigError::TlsFile { .. }
+        | ConfigError::ResultDatabase { .. } => WrongUsage(error.to_string()).into(),
         ConfigError::PayloadDir { .. } => anyhow::Error::new(error),
     })
 }

@@ -116,6 +116,11 @@ impl Attempts {
         self.0.last().is_some_and(|last| last.received || last.started || last.end.is_some())
     }
 
+    /// When a worker told that it received the latest attempt, by its own clock.
+    pub(crate) fn received_at(&self) -> Option<Timestamp> {
+        self.0.last().filter(|last| last.received).map(|last| last.received_ts)
+    }
+
     /// How the latest attempt ended, if it did.
     pub(crate) fn end(&self) -> Option<TaskEventKind> {
         self.0.last()?.end

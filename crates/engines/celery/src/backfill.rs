@@ -10,6 +10,7 @@ use crate::{
     broker::{BrokerError, Incoming},
     lookup,
     redis::Backend,
+    result_backend::ResultBackend,
     shared::{Shared, lock},
 };
 
@@ -26,12 +27,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 const MAX_STEPS: usize = 100_000;
 /// Tells of the results in the backend, newest first, once it can be read.
 pub(crate) async fn backfill(shared: Arc<Shared>, incoming: mpsc::Sender<Incoming>, stop: CancellationToken) {
-    let Some(results) = shared.results.clone() else { return };
+    let Some(results) = &shared.results else { return };
     let work = async {
         loop {
             // What is happening goes first.
             sleep(shared.timings.control_wait * 2).await;
-            match tell_newest(&shared, &results, &incoming).await {
+            match tell_newest(&shared, results, &incoming).await {
                 Ok(0) => return,
                 Ok(count) => return tracing::info!(count, "results that were stored before were told"),
                 Err(error) => tracing::debug!(%error, "the results that were stored before cannot be read yet"),
@@ -44,14 +45,18 @@ pub(crate) async fn backfill(shared: Arc<Shared>, incoming: mpsc::Sender<Incomin
 
 async fn tell_newest(
     shared: &Shared,
-    results: &Backend,
+    results: &ResultBackend,
     incoming: &mpsc::Sender<Incoming>,
 ) -> Result<usize, BrokerError> {
-    let newest = newest(shared, results).await?;
+    let newest = match results {
+        ResultBackend::Redis(results) => newest(shared, results).await?,
+        #[cfg(feature = "database")]
+        ResultBackend::Database(results) => results.newest(MAX_RESULTS).await?,
+    };
     tell(shared, &newest, incoming).await
 }
 
-/// The ids of the newest results, newest first, of tasks never heard of. All results live equally long, so the one that
+/// The ids of the newest results on Redis, newest first, of tasks never heard of. All results live equally long, so the one that
 /// has the most of its life before it is the newest.
 async fn newest(shared: &Shared, results: &Backend) -> Result<Vec<String>, BrokerError> {
     let mut newest: BinaryHeap<Reverse<(i64, String)>> = BinaryHeap::new();
@@ -119,8 +124,7 @@ async fn tell(shared: &Shared, ids: &[String], incoming: &mpsc::Sender<Incoming>
             ids.iter().map(String::as_str).filter(|id| !tracker.contains(id)).collect()
         };
         for (id, raw) in lookup::results(shared, &strangers).await? {
-            // Of a chain that broke off, Celery writes a failure for each link that never ran: no worker had those.
-            let ran = lookup::meta(&id, &raw).is_some_and(|meta| !meta.is_of_unstarted_link());
+            let ran = lookup::has_run(&id, &raw);
             if ran && incoming.send(Incoming::StoredResult(raw)).await.is_err() {
                 return Ok(count);
             }

@@ -15,6 +15,7 @@ use crate::{
     clock, lookup,
     message::Embed,
     origin::Origin,
+    result_backend::ResultBackend,
     shared::{Shared, lock},
 };
 
@@ -84,9 +85,10 @@ async fn fill(
         Before::Failed(copy) => Some(copy),
         Before::None => None,
     };
-    let Some(results) = &shared.results else {
+    let Some(results) = shared.results.as_ref().and_then(ResultBackend::redis) else {
         return Ok(Err(
-            "it is the body of a chord, and the agent reads the results of its members from Redis alone".to_owned()
+            "it is the body of a chord, and only on Redis does the result backend tell which results are those of its members"
+                .to_owned(),
         ));
     };
     let Some(group_id) = chord.group_id else {
@@ -258,11 +260,11 @@ async fn find(shared: &Shared, body_id: &str) -> Option<Chord> {
         return of_member(&record.payload?.embed, record.group_id, record.queue);
     }
     let tracker = lock(&shared.tracker);
-    let (known, payload) = tracker.iter().find_map(|(_, known)| {
+    tracker.iter().find_map(|(_, known)| {
+        let known = known.read();
         let payload = known.payload.as_ref().filter(|payload| payload.embed.body_id() == Some(body_id))?;
-        Some((known, payload))
-    })?;
-    of_member(&payload.embed, known.group_id.clone(), known.queue.clone())
+        of_member(&payload.embed, known.group_id.clone(), known.queue.clone())
+    })
 }
 
 fn of_member(embed: &Embed, group_id: Option<String>, queue: Option<String>) -> Option<Chord> {

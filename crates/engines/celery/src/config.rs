@@ -12,7 +12,9 @@ pub struct CeleryConfig {
     /// behind a question mark and, for Redis, the application's transport options `global_keyprefix` and `fanout_prefix`.
     pub broker_url: String,
     /// Where results are kept, as in the application's `result_backend`, when that is not the broker's own Redis
-    /// database, or their keys have a `global_keyprefix`. Only results on Redis can be read; with RabbitMQ and none given, results are known from events alone.
+    /// database, or their keys have a `global_keyprefix`; or in a database, `db+postgresql://…`, `db+mysql://…` or
+    /// `db+sqlite:////…`, and for django-celery-results that of the application behind `django-db+`. With RabbitMQ and none
+    /// given, results are known from events alone.
     pub result_backend_url: Option<String>,
     /// Host-local directory for the arguments of failed tasks. Without it they are kept in memory only.
     pub payload_dir: Option<PathBuf>,
@@ -54,7 +56,7 @@ pub enum Watch {
     /// From the broker: it listens to events and results, and asks the workers.
     #[default]
     Everything,
-    /// From inside the application, which tells it ([`told_event`](crate::CeleryEngine::told_event)): it samples the queues
+    /// From inside the application, which tells it ([`told`](crate::CeleryEngine::told)): it samples the queues
     /// itself, and nothing else. Workers are asked only for the sake of a command.
     Queues,
 }
@@ -83,6 +85,8 @@ pub struct Timings {
     pub control_every: Duration,
     /// The same while no events are wanted: what workers hold is then known from asking alone.
     pub inspect_every: Duration,
+    /// Between two looks for new results in a database.
+    pub results_every: Duration,
     /// How long replies of workers are awaited.
     pub control_wait: Duration,
     /// A worker silent for this long (or four of its heartbeats, if that is longer) counts as gone.
@@ -105,6 +109,7 @@ impl Default for Timings {
             sample_repeat: Duration::from_secs(10),
             control_every: Duration::from_secs(60),
             inspect_every: Duration::from_secs(10),
+            results_every: Duration::from_secs(3),
             control_wait: Duration::from_secs(1),
             worker_silence: Duration::from_secs(15),
             solo_silence: Duration::from_secs(600),
@@ -149,6 +154,16 @@ pub enum ConfigError {
         what: &'static str,
         /// The file.
         path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The URL of a database with results cannot be used.
+    #[error(
+        "the result backend URL cannot be used: {why}. Write it as db+postgresql://user:password@host:5432/database, \
+         db+mysql://user:password@host:3306/database or db+sqlite:////absolute/path.db, and with django-db+ in front where \
+         django-celery-results keeps them: django-db+postgresql://user:password@host/database, django-db+sqlite:///absolute/path.db"
+    )]
+    ResultDatabase {
         /// What is wrong with it.
         why: String,
     },

@@ -17,6 +17,8 @@ pub(crate) const EXCHANGE: &str = "celery.pidbox";
 const DEFAULT_VISIBILITY_TIMEOUT: f64 = 3600.0;
 /// More task types of one worker than this are not remembered.
 const MAX_TASK_TYPES: usize = 10_000;
+/// More queues of one worker are not remembered.
+const MAX_QUEUES: usize = 1_000;
 /// More replies than this are not awaited.
 pub(crate) const MAX_REPLIES: usize = 10_000;
 
@@ -108,9 +110,20 @@ fn visibility_timeout(stats: &Value) -> Option<f64> {
 /// What a reply to `active_queues` tells of its worker.
 pub(crate) fn read_active_queues(reply: &Value) -> Learned {
     let names = reply.as_array().map(|queues| {
-        queues.iter().filter_map(|queue| queue.get("name")?.as_str()).map(str::to_owned).take(1_000).collect()
+        queues.iter().filter_map(|queue| queue.get("name")?.as_str()).map(str::to_owned).take(MAX_QUEUES).collect()
     });
     Learned { queues: names, ..Learned::default() }
+}
+
+/// The queues that a worker's settings name: those they list, those they route to, and the one for everything else.
+pub(crate) fn read_declared_queues(conf: &Value) -> Vec<String> {
+    let name = |queue: &Value| queue.as_str().or_else(|| queue.get("name")?.as_str()).map(str::to_owned);
+    // As a mapping, names are keys.
+    let listed = conf["task_queues"].as_array().into_iter().flatten().filter_map(name);
+    let mapped = conf["task_queues"].as_object().into_iter().flatten().map(|(name, _)| name.clone());
+    let routes = conf["task_routes"].as_object().into_iter().flatten();
+    let routed = routes.filter_map(|(_, route)| name(route.get("queue").unwrap_or(route)));
+    listed.chain(mapped).chain(routed).chain(name(&conf["task_default_queue"])).take(MAX_QUEUES).collect()
 }
 
 /// The task types that a worker says it can run. `None` when there are too many to remember.
@@ -125,6 +138,20 @@ pub(crate) fn read_registered(reply: &Value) -> Option<BTreeSet<String>> {
 mod tests {
     use super::*;
     use crate::samples;
+
+    #[test]
+    fn the_queues_that_settings_name_are_read_in_all_their_forms() {
+        let conf = json!({
+            "task_default_queue": "default",
+            "task_queues": [{"name": "mail", "routing_key": "m"}, {"name": null}, "plain"],
+            "task_routes": {"a.*": {"queue": "slow"}, "b": "other", "c": {"queue": {"name": "made"}}, "d": {"priority": 3}},
+        });
+        assert_eq!(read_declared_queues(&conf), ["mail", "plain", "slow", "other", "made", "default"]);
+        assert_eq!(read_declared_queues(&json!({"task_queues": {"mapped": {"exchange": "x"}}})), ["mapped"]);
+        for nonsense in [json!(null), json!({"task_queues": 7, "task_routes": ["a"], "task_default_queue": 7})] {
+            assert!(read_declared_queues(&nonsense).is_empty());
+        }
+    }
 
     fn sample(method: &str) -> Value {
         samples::control_replies()[method]["reply"]["w1@host"].clone()

@@ -47,18 +47,15 @@ impl CeleryEngine {
         Ok(Self { deployments: Arc::new(Deployments::new(first, others)?) })
     }
 
-    /// Takes in the message of a task as a worker of this application received it: the JSON envelope of a kombu message, with its
-    /// body in base64 and its `delivery_info`. A retry then sends what it says, without loss. It never leaves this host.
-    ///
-    /// Neither this nor [`Self::told_event`] waits for anything. Of several brokers it is about the first.
-    pub fn told_original(&self, message: &[u8]) {
-        told::original(self.inside(), message);
-    }
-
     /// Takes in a wire event, redacted, that a hook in this application has made: which attempt of a task is where, and how its
     /// workers are. When an attempt has failed, its original is put aside, to be kept for a retry.
-    pub fn told_event(&self, event: &str) {
-        told::event(self.inside(), event);
+    ///
+    /// `original` is the message of the task as a worker of this application received it: the JSON envelope of a kombu message,
+    /// with its body in base64 and its `delivery_info`. A retry then sends what it says, without loss. It never leaves this host.
+    ///
+    /// This waits for nothing. Of several brokers it is about the first.
+    pub fn told(&self, original: Option<Vec<u8>>, event: &str) {
+        told::told(self.inside(), original, event);
     }
 
     /// Writes the originals that were put aside to the payload directory. Waits for the disk: not to be called on an async
@@ -70,6 +67,11 @@ impl CeleryEngine {
 
     fn inside(&self) -> &Shared {
         self.deployments.first()
+    }
+
+    /// The brokers that it observes, for people; without passwords.
+    pub fn brokers(&self) -> Vec<String> {
+        self.deployments.iter().map(|shared| shared.broker.shown().to_owned()).collect()
     }
 
     /// The settings of the applications whose workers it sees.

@@ -43,13 +43,15 @@ struct Held {
 /// The results that wait, oldest first.
 pub(crate) struct Intake {
     hold: Duration,
+    /// Since when what happens is heard.
+    began: Timestamp,
     held: HashMap<u64, Held>,
     by_task: HashMap<String, Vec<u64>>,
     order: VecDeque<u64>,
     next: u64,
     bytes: usize,
-    /// The latest failures of tasks that ran: when, and a digest of exception, message and traceback.
-    failures: VecDeque<(Timestamp, u64)>,
+    /// The latest failures of tasks that ran.
+    failures: VecDeque<Failure>,
     /// Failed attempts, to be put into the payload store.
     pub(crate) failed: Vec<Record>,
 }
@@ -65,9 +67,11 @@ pub(crate) fn worker((ts, seen): (Timestamp, WorkerObservation)) -> Observation 
 }
 
 impl Intake {
-    pub(crate) fn new(hold: Duration) -> Self {
+    /// From `began` on it hears what happens.
+    pub(crate) fn new(hold: Duration, began: Timestamp) -> Self {
         Self {
             hold,
+            began,
             held: HashMap::new(),
             by_task: HashMap::new(),
             order: VecDeque::new(),
@@ -132,7 +136,7 @@ impl Intake {
             tracker.reopen(&meta.task_id, done);
         }
         let seen = TaskObservation { known_by: Some(meta.known_by), ..meta.seen() };
-        let told = self.tell(ts, seen, (None, None), Some(meta), tracker, workers);
+        let told = self.tell(ts, seen, meta.reprs(), Some(meta), tracker, workers);
         if told.is_some() && meta.kind == TaskEventKind::Retry {
             tracker.next_attempt(&meta.task_id, ts);
         }
@@ -144,17 +148,18 @@ impl Intake {
     fn is_unstarted_link(&self, meta: &Meta, ts: Timestamp) -> bool {
         let seen = meta.seen();
         let digest = failure_digest(&seen);
-        let is_near = |at: Timestamp| (at.0 - ts.0).abs() <= CHAIN_WINDOW;
+        // An extended result names the worker of a task that ran.
         meta.kind == TaskEventKind::Failed
+            && seen.worker.is_none()
             && seen.traceback.is_some()
-            && self.failures.iter().any(|(at, other)| *other == digest && is_near(*at))
+            && self.failures.iter().any(|failure| failure.digest == digest && failure.may_have_written(ts, self.began))
     }
 
-    fn note_failure(&mut self, ts: Timestamp, seen: &TaskObservation) {
+    fn note_failure(&mut self, at: Timestamp, seen: &TaskObservation, received: Option<Timestamp>) {
         if self.failures.len() >= MAX_FAILURES {
             self.failures.pop_front();
         }
-        self.failures.push_back((ts, failure_digest(seen)));
+        self.failures.push_back(Failure { received, at, digest: failure_digest(seen) });
     }
 
     fn tell(
@@ -175,10 +180,16 @@ impl Intake {
             let deduced = seen.worker.as_deref().and_then(|worker| workers.only_queue(worker));
             seen.queue = deduced.filter(|_| !known).map(str::to_owned);
         }
-        if seen.kind == TaskEventKind::Failed && tracker.contains(&seen.task_id) {
-            self.note_failure(ts, &seen);
+        if let Some(known) = tracker.get(&seen.task_id).filter(|_| seen.kind == TaskEventKind::Failed) {
+            self.note_failure(ts, &seen, known.received_at());
         }
         let new = tracker.observe(&mut seen, reprs, ts);
+        if let Some(name) = seen.name.as_deref().filter(|_| meta.is_some() && seen.kind == TaskEventKind::Succeeded) {
+            tracker.saw_result(name);
+        }
+        if seen.queue.is_none() {
+            seen.queue = usual_queue(&seen, tracker, workers);
+        }
         if new && matches!(seen.kind, TaskEventKind::Failed | TaskEventKind::Retry) {
             self.remember(ts, &seen, meta, tracker);
         }
@@ -214,10 +225,35 @@ impl Intake {
     }
 }
 
+/// A task that ran and failed.
+struct Failure {
+    /// When a worker received it, by its own clock.
+    received: Option<Timestamp>,
+    at: Timestamp,
+    /// Of exception, message and traceback.
+    digest: u64,
+}
+
+impl Failure {
+    /// True when a result of that time may be of the rest of its chain: Celery writes those when the task ends. Of what was written
+    /// before anything was heard nobody can tell, and a failure must not be lost.
+    fn may_have_written(&self, ts: Timestamp, began: Timestamp) -> bool {
+        let is_older = ts < began || self.received.is_some_and(|received| ts < received);
+        (ts.0 - self.at.0).abs() <= CHAIN_WINDOW && !is_older
+    }
+}
+
 fn failure_digest(seen: &TaskObservation) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&seen.exception, &seen.exception_message, &seen.traceback).hash(&mut hasher);
     hasher.finish()
+}
+
+/// The queue in which tasks of this type were seen, if the worker that has this one consumes it.
+fn usual_queue(seen: &TaskObservation, tracker: &Tracker, workers: &Workers) -> Option<String> {
+    let queue = tracker.routes.queue(seen.name.as_deref()?)?;
+    let is_possible = seen.worker.as_deref().is_none_or(|worker| workers.may_take_from(worker, queue));
+    is_possible.then(|| queue.to_owned())
 }
 
 /// Real arguments, when the message was seen in its queue; else what can be read from the reprs.
@@ -236,7 +272,10 @@ fn fill_arguments(seen: &mut TaskObservation, reprs: &(Option<String>, Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workers::Learned;
     use serde_json::json;
+
+    const BEGAN: i64 = 1_000_500;
 
     struct World {
         intake: Intake,
@@ -248,7 +287,7 @@ mod tests {
 
     impl World {
         fn new() -> Self {
-            let intake = Intake::new(Duration::from_secs(2));
+            let intake = Intake::new(Duration::from_secs(2), Timestamp(BEGAN));
             Self {
                 intake,
                 tracker: Tracker::new(),
@@ -289,6 +328,29 @@ mod tests {
                 .map(unwrap)
                 .collect()
         }
+    }
+
+    #[test]
+    fn a_queue_is_guessed_from_other_tasks_of_the_type_only_where_the_worker_consumes_it() {
+        let mut world = World::new();
+        let waiting = TaskObservation {
+            kind: TaskEventKind::Sent,
+            task_id: "other".into(),
+            name: Some("a".into()),
+            ..TaskObservation::default()
+        };
+        let mut waiting = TaskObservation { queue: Some("left alone".into()), ..waiting };
+        world.tracker.observe(&mut waiting, (None, None), Timestamp(1));
+        let consume = |world: &mut World, queues: &[&str]| {
+            let queues = Some(queues.iter().map(|&queue| queue.to_owned()).collect());
+            world.workers.learn("w@h", Learned { queues, ..Learned::default() }, Timestamp(1), world.start);
+        };
+        let queue_of =
+            |world: &mut World, kind| world.event(kind, |e| e.seen.name = Some("a".into())).and_then(|seen| seen.queue);
+        consume(&mut world, &["x", "y"]);
+        assert_eq!(queue_of(&mut world, TaskEventKind::Received), None);
+        consume(&mut world, &["x", "left alone"]);
+        assert_eq!(queue_of(&mut world, TaskEventKind::Started).as_deref(), Some("left alone"));
     }
 
     fn unwrap(observation: Observation) -> TaskObservation {
@@ -390,6 +452,38 @@ mod tests {
         link("much later", &mut world);
         let told: Vec<_> = world.alone(6).into_iter().map(|seen| seen.task_id).collect();
         assert_eq!(told, ["much later"], "the same failure at another time is one of its own");
+    }
+
+    #[test]
+    fn what_failed_before_a_task_was_received_is_not_of_its_chain() {
+        let mut world = World::new();
+        let failure = json!({"status": "FAILURE", "traceback": "Traceback …\nDeclined: no",
+            "result": {"exc_type": "Declined", "exc_message": ["no"]}});
+        let mut before = failure.clone();
+        (before["task_id"], before["date_done"]) = (json!("before"), json!(world.tick().to_string()));
+        world.event(TaskEventKind::Received, |_| {});
+        world.result(0, failure);
+        world.event(TaskEventKind::Failed, |_| {}).expect("told");
+        let before = Meta::parse(before.to_string().as_bytes()).expect("a result");
+        world.intake.result(before, 100, world.start);
+        let told: Vec<_> = world.alone(3).into_iter().map(|seen| seen.task_id).collect();
+        assert_eq!(told, ["before"]);
+    }
+
+    #[test]
+    fn what_failed_before_anything_was_heard_is_not_of_a_later_chain() {
+        let mut world = World::new();
+        let failure = json!({"status": "FAILURE", "traceback": "Traceback …\nDeclined: no",
+            "result": {"exc_type": "Declined", "exc_message": ["no"]}});
+        world.event(TaskEventKind::Started, |_| {});
+        world.result(0, failure.clone());
+        world.event(TaskEventKind::Failed, |_| {}).expect("told");
+        let mut before = failure;
+        (before["task_id"], before["date_done"]) = (json!("before"), json!(Timestamp(BEGAN - 1).to_string()));
+        let before = Meta::parse(before.to_string().as_bytes()).expect("a result");
+        world.intake.result(before, 100, world.start);
+        let told: Vec<_> = world.alone(3).into_iter().map(|seen| seen.task_id).collect();
+        assert_eq!(told, ["before"]);
     }
 
     #[test]

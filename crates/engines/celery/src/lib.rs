@@ -6,7 +6,8 @@
 //! Observing: [`observe`] runs the loops, [`prepare`] has workers send their events, where [`event_switch`]
 //! is not off. Messages are read by [`envelope`] and
 //! [`content`], then [`events`], [`results`] or [`message`]; [`intake`] brings them together with what [`tracker`] and
-//! [`workers`] remember. [`queues`] tells of the queues, [`backfill`] of results from before. Acting: [`retry`] (which finds
+//! [`workers`] remember. [`queues`] tells of the queues, [`backfill`] of results from before. [`result_backend`] says where results are kept: on Redis, or in
+//! the application's [`database`]. Acting: [`retry`] (which finds
 //! the arguments through [`origin`] and [`payloads`]) and its [`preview`], [`enqueue`], [`cancel`], [`purge`] and
 //! [`worker_control`]; [`query_state`] asks how tasks stand. [`lookup`] looks them up, [`publish`] publishes, [`control`] is
 //! Celery's remote control.
@@ -22,6 +23,8 @@ mod clock;
 mod config;
 mod content;
 mod control;
+#[cfg(feature = "database")]
+mod database;
 mod deployments;
 mod engine;
 mod enqueue;
@@ -52,6 +55,7 @@ mod rabbitmq;
 mod redis;
 #[cfg(test)]
 mod restarts;
+mod result_backend;
 mod results;
 mod retry;
 mod routes;

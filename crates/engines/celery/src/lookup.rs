@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use redis::AsyncCommands as _;
 use serde_json::{Value, json};
 
 use crate::{
@@ -12,24 +11,23 @@ use crate::{
     shared::{Shared, lock},
 };
 
-/// Results read in one step: each may be large.
-const RESULTS_AT_ONCE: usize = 50;
-
 /// The stored results of tasks.
 pub(crate) async fn results(shared: &Shared, ids: &[&str]) -> Result<HashMap<String, Vec<u8>>, BrokerError> {
-    let Some(results) = &shared.results else { return Ok(HashMap::new()) };
-    let mut found = HashMap::new();
-    for ids in ids.chunks(RESULTS_AT_ONCE) {
-        let keys: Vec<String> = ids.iter().map(|id| results.key(id)).collect();
-        let raws: Vec<Option<Vec<u8>>> = results.link.run(&results.right(), async |c| c.mget(&keys).await).await?;
-        found.extend(ids.iter().zip(raws).filter_map(|(id, raw)| Some(((*id).to_owned(), raw?))));
+    match &shared.results {
+        Some(results) => results.read(ids).await,
+        None => Ok(HashMap::new()),
     }
-    Ok(found)
 }
 
 /// Reads the stored result of a task; `None` when it is that of another, or tells no state.
 pub(crate) fn meta(task_id: &str, raw: &[u8]) -> Option<Meta> {
     Meta::parse(raw).filter(|meta| meta.task_id == task_id)
+}
+
+/// True for the result of a task that was with a worker: of a chain that broke off, Celery writes a failure for each link
+/// that never ran.
+pub(crate) fn has_run(task_id: &str, raw: &[u8]) -> bool {
+    meta(task_id, raw).is_some_and(|meta| !meta.is_of_unstarted_link())
 }
 
 /// The messages of tasks.

@@ -10,6 +10,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "database")]
+use crate::database;
 use crate::{
     backfill::backfill,
     broker::{BrokerError, Incoming, Subscription},
@@ -23,6 +25,7 @@ use crate::{
     prepare::prepare_workers,
     queues::Sampler,
     redis as redis_side,
+    result_backend::ResultBackend,
     results::Meta,
     shared::{Shared, lock},
     told,
@@ -40,7 +43,8 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// What the health of this deployment consists of.
 pub(crate) fn parts(shared: &Shared) -> Vec<&'static str> {
-    subscriptions(shared).iter().map(Subscription::part).chain(["queues"]).collect()
+    let polled = shared.results.as_ref().and_then(ResultBackend::polled).filter(|_| shared.watch == Watch::Everything);
+    subscriptions(shared).iter().map(Subscription::part).chain(["queues"]).chain(polled).collect()
 }
 
 /// Observes until `stop`.
@@ -59,7 +63,14 @@ pub(crate) async fn observe(shared: Arc<Shared>, observer: Observer, health: Bro
     loops.spawn(keep(Arc::clone(&shared), records));
     loops.spawn(prepare_workers(Arc::clone(&shared), observer.clone(), health.clone(), stop.clone()));
     match shared.watch {
-        Watch::Everything => drop(loops.spawn(backfill(Arc::clone(&shared), incoming, stop.clone()))),
+        Watch::Everything => {
+            #[cfg(feature = "database")]
+            if let Some(ResultBackend::Database(results)) = &shared.results {
+                let (shared, results) = (Arc::clone(&shared), Arc::clone(results));
+                loops.spawn(database::follow(shared, results, incoming.clone(), health.clone(), stop.clone()));
+            }
+            loops.spawn(backfill(Arc::clone(&shared), incoming, stop.clone()));
+        }
         Watch::Queues => drop(loops.spawn(told::keep_all(Arc::clone(&shared), stop.clone()))),
     }
     loops.spawn(sample(Arc::clone(&shared), observer, health, stop));
@@ -73,7 +84,7 @@ fn subscriptions(shared: &Shared) -> Vec<Subscription> {
     if shared.watch == Watch::Queues {
         return Vec::new();
     }
-    let results = shared.results.as_ref();
+    let results = shared.results.as_ref().and_then(ResultBackend::redis);
     let mut subscriptions = vec![shared.broker.events(results.map(Arc::as_ref))];
     if let Some(results) = results.filter(|results| !shared.broker.publishes_results_of(results)) {
         subscriptions.push(Subscription::Redis(redis_side::Subscription::results(results)));
@@ -122,7 +133,7 @@ async fn take_in(
     observer: Observer,
     stop: CancellationToken,
 ) {
-    let mut intake = Intake::new(shared.timings.result_hold);
+    let mut intake = Intake::new(shared.timings.result_hold, clock::now());
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut batch = Vec::new();
@@ -229,7 +240,7 @@ async fn overdue(shared: &Shared, intake: &mut Intake) -> Vec<Observation> {
 /// Leaves out results of other applications: channels know no databases, so that those of all databases of the server
 /// arrive here. A result of a task never heard of counts only when it lies in our database.
 async fn ours(shared: &Shared, metas: Vec<Meta>) -> Vec<Meta> {
-    let Some(backend) = &shared.results else { return metas };
+    let Some(backend) = shared.results.as_ref().and_then(ResultBackend::redis) else { return metas };
     let known: Vec<bool> = {
         let tracker = lock(&shared.tracker);
         metas.iter().map(|meta| tracker.contains(&meta.task_id)).collect()

@@ -134,7 +134,7 @@ async fn known_and_kept(shared: &Shared, ids: &[&str]) -> Vec<Traces> {
     let tracker = lock(&shared.tracker);
     let traces = |id: &&str| Traces {
         task_id: (*id).to_owned(),
-        known: tracker.get(id).cloned(),
+        known: tracker.get(id).map(|known| known.read().into_owned()),
         record: kept.next().flatten(),
         ..Traces::default()
     };
@@ -178,7 +178,7 @@ impl Traces {
         if let Some(record) = &record {
             origin.take_record(record);
         }
-        origin.read_reprs(known.as_ref(), record.as_ref());
+        origin.read_reprs(known.as_ref(), record.as_ref(), meta.as_ref());
         Some(origin)
     }
 }
@@ -285,13 +285,15 @@ impl Origin {
     }
 
     /// The last resort: the text form, if it can only mean one thing.
-    fn read_reprs(&mut self, known: Option<&Known>, record: Option<&Record>) {
+    fn read_reprs(&mut self, known: Option<&Known>, record: Option<&Record>, meta: Option<&Meta>) {
         if self.source.is_some() {
             return;
         }
         let known = known.map(|k| (k.args_repr.as_deref(), k.kwargs_repr.as_deref()));
         let record = record.map(|r| (r.args_repr.as_deref(), r.kwargs_repr.as_deref()));
-        let told = [known, record].into_iter().flatten().find(|(args, _)| args.is_some());
+        let stored = meta.map(Meta::reprs);
+        let stored = stored.as_ref().map(|(args, kwargs)| (args.as_deref(), kwargs.as_deref()));
+        let told = [known, record, stored].into_iter().flatten().find(|(args, _)| args.is_some());
         let Some((Some(args), kwargs)) = told else {
             self.why_not.get_or_insert_with(|| "they were never seen".to_owned());
             return;
@@ -344,7 +346,7 @@ mod tests {
     fn from_reprs(args: &str, kwargs: &str) -> Origin {
         let record = Record { args_repr: Some(args.into()), kwargs_repr: Some(kwargs.into()), ..Record::default() };
         let mut origin = Origin::default();
-        origin.read_reprs(None, Some(&record));
+        origin.read_reprs(None, Some(&record), None);
         origin
     }
 

@@ -87,6 +87,35 @@ impl Record {
         self.payload.is_some() || self.verbatim.is_some()
     }
 
+    /// True when it says anything of what the task was called with.
+    fn tells_arguments(&self) -> bool {
+        self.has_original() || self.args_repr.is_some() || self.kwargs_repr.is_some()
+    }
+
+    /// True when its arguments are those of a result alone, and `kept` has them with all that a message has.
+    fn is_part_of(&self, kept: &Self) -> bool {
+        let Some(payload) = self.payload.as_ref().filter(|payload| payload.embed == Embed::default()) else {
+            return false;
+        };
+        match &kept.payload {
+            Some(kept) => (&payload.args, &payload.kwargs) == (&kept.args, &kept.kwargs),
+            None => kept.verbatim.is_some(),
+        }
+    }
+
+    /// What to keep of a task of which `kept` is kept; `None` when that is it. An agent that starts reads old results again, which
+    /// say that a task failed, and mostly not what it was called with.
+    fn over(self, kept: Option<Self>) -> Option<Self> {
+        let Some(kept) = kept.filter(Self::tells_arguments) else {
+            return (self.tells_arguments() || self.name.is_some()).then_some(self);
+        };
+        match self.tells_arguments() && !self.is_part_of(&kept) {
+            true => Some(self),
+            // Failures are kept for longer.
+            false => (self.failed && !kept.failed).then_some(Self { failed: true, at: self.at, ..kept }),
+        }
+    }
+
     /// What is known of a task, with its full arguments if a result told them.
     pub(crate) fn of(id: &str, at: Timestamp, failed: bool, known: &Known, extended: Option<Payload>) -> Self {
         let payload = known.payload.as_deref().cloned().or(extended);
@@ -149,8 +178,10 @@ impl PayloadStore {
         }
     }
 
-    /// Keeps a record, in place of what was known of that task before.
+    /// Keeps a record, in place of what was known of that task before, unless that says more.
     pub(crate) fn put(&mut self, record: Record, now: Timestamp) -> io::Result<()> {
+        let kept = self.get(&record.id, now);
+        let Some(record) = record.over(kept) else { return Ok(()) };
         let line = serde_json::to_vec(&record)?;
         if line.len() > MAX_RECORD {
             return Ok(());
@@ -536,6 +567,31 @@ mod tests {
         let temp = tempfile::tempdir().expect("a directory");
         let on_disk = PayloadStore::open(Some(temp.path()), NOW).expect("opens");
         (temp, [on_disk, PayloadStore::open(None, NOW).expect("opens")])
+    }
+
+    #[test]
+    fn a_result_that_is_read_again_costs_no_arguments() {
+        let chain = Embed { chain: json!([{"task": "next"}]), ..Embed::default() };
+        let whole = Payload { args: vec![json!(1)], embed: chain, ..Payload::default() };
+        let of_result = Payload { args: vec![json!(1)], ..Payload::default() };
+        let other = Payload { args: vec![json!(2)], ..Payload::default() };
+        let with = |payload: &Payload| Record { payload: Some(payload.clone()), args_repr: None, ..record("a", true) };
+        let bare = Record { args_repr: None, at: NOW.plus(5), ..record("a", true) };
+        let (_temp, both) = stores();
+        for mut store in both {
+            let mut kept_after = |next: &Record| {
+                store.put(next.clone(), NOW).expect("is kept");
+                store.get("a", NOW)
+            };
+            assert_eq!(kept_after(&bare), None, "it says nothing at all");
+            assert_eq!(kept_after(&record("a", false)), Some(record("a", false)));
+            assert_eq!(kept_after(&bare), Some(Record { at: bare.at, ..record("a", true) }), "now it has failed");
+            assert_eq!(kept_after(&with(&of_result)), Some(with(&of_result)));
+            assert_eq!(kept_after(&with(&whole)), Some(with(&whole)));
+            assert_eq!(kept_after(&with(&of_result)), Some(with(&whole)), "the rest of its chain is not in a result");
+            assert_eq!(kept_after(&bare), Some(with(&whole)));
+            assert_eq!(kept_after(&with(&other)), Some(with(&other)), "a retry may change the arguments");
+        }
     }
 
     #[test]

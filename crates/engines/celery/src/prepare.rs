@@ -13,7 +13,7 @@ use crate::{
     broker::BrokerError,
     clock,
     config::Watch,
-    control::{Call, Replies, read_active_queues, read_registered, read_stats},
+    control::{Call, Replies, read_active_queues, read_declared_queues, read_registered, read_stats},
     event_switch::Answer,
     events::host_of,
     health::BrokerHealth,
@@ -38,6 +38,9 @@ pub(crate) async fn prepare_workers(
 ) {
     let mut pause = Duration::ZERO;
     let asks_all = shared.watch == Watch::Everything;
+    if !asks_all {
+        lock(&shared.workers).met();
+    }
     let mut all = asks_all;
     let mut last_all = Instant::now();
     let timings = &shared.timings;
@@ -57,6 +60,7 @@ pub(crate) async fn prepare_workers(
             match prepared {
                 Ok(told) => {
                     health.ok("workers").await;
+                    lock(&shared.workers).met();
                     for observation in told {
                         if stop.run_until_cancelled(observer.record(observation)).await.is_none() {
                             return;
@@ -102,6 +106,7 @@ async fn prepare(shared: &Shared, to: Option<Vec<String>>) -> Result<Vec<Observa
     let tells_itself = shared.watch == Watch::Queues;
     let active = ask("active", if tells_itself { Vec::new() } else { names.clone() }).await?;
     let registered = ask("registered", new.clone()).await?;
+    let settings = settings(shared, if tells_itself { &[] } else { &new }).await?;
     // What a worker took before its events were enabled was told by none; with events off, that is everything.
     let untold = match shared.task_events {
         _ if tells_itself => Vec::new(),
@@ -112,6 +117,7 @@ async fn prepare(shared: &Shared, to: Option<Vec<String>>) -> Result<Vec<Observa
     let (now, at) = (clock::now(), std::time::Instant::now());
     let mut told = Vec::new();
     let mut workers = lock(&shared.workers);
+    workers.declare(settings.by_worker.values().flat_map(read_declared_queues));
     for name in &names {
         let stats = stats.by_worker.get(name).map(read_stats).unwrap_or_default();
         let queues = queues.by_worker.get(name).map(read_active_queues).unwrap_or_default();
@@ -130,6 +136,15 @@ async fn prepare(shared: &Shared, to: Option<Vec<String>>) -> Result<Vec<Observa
         told.extend(requests.as_array().into_iter().flatten().filter_map(|r| received(shared, name, r, now)));
     }
     Ok(told)
+}
+
+/// The settings of workers, where the broker has no list of its queues: one that nobody consumes is known by those alone.
+async fn settings(shared: &Shared, to: &[String]) -> Result<Replies, BrokerError> {
+    if to.is_empty() || shared.broker.can_peek() {
+        return Ok(Replies::default());
+    }
+    let call = call(shared, "conf", Some(to.to_vec()));
+    shared.call(&Call { arguments: json!({"with_defaults": false}), ..call }).await
 }
 
 /// Who answered.
@@ -210,12 +225,8 @@ fn received(shared: &Shared, worker: &str, held: &Value, now: Timestamp) -> Opti
         ..seen(TaskEventKind::Received, worker, request)?
     };
     let mut tracker = lock(&shared.tracker);
-    // Where events are sent, one tells it with the worker's own time.
-    let is_told = match shared.task_events {
-        true => tracker.contains(&seen.task_id),
-        false => tracker.get(&seen.task_id).is_some_and(|known| known.was_taken()),
-    };
-    if is_told {
+    // It may be known by its message alone, which lies with the broker until it is acknowledged.
+    if tracker.get(&seen.task_id).is_some_and(|known| known.was_taken()) {
         return None;
     }
     tracker.observe(&mut seen, (None, None), now).then(|| intake::task(now, seen))

@@ -2,7 +2,7 @@
 //!
 //! What is found that no event told is told as well, marked with how it is known.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 use taskplane_agent::engine::{CommandError, FoundIn, FoundState, FoundTask, FoundTasks, Observation};
@@ -22,31 +22,50 @@ use crate::{
 /// Asks how the tasks stand.
 pub(crate) async fn query_state(deployments: &Deployments, task_ids: &[String]) -> Result<FoundTasks, CommandError> {
     let mut all = FoundTasks::default();
+    let mut settled = HashSet::new();
     for shared in deployments.iter() {
-        all = merged(all, on_one(shared, task_ids).await?);
+        let found = on_one(shared, task_ids).await?;
+        let had = |id: &String| lock(&shared.tracker).get(id).is_some_and(|known| known.worker.is_some());
+        let its_own = found.tasks.keys().filter(|id| had(id)).cloned().collect();
+        all = merged(all, found, &mut settled, its_own);
     }
     Ok(all)
 }
 
-/// What was found on two brokers: of each task, what tells more.
-fn merged(mut all: FoundTasks, other: FoundTasks) -> FoundTasks {
+/// What was found on two brokers: of each task, what tells more. Where neither found it, what was looked at on the broker whose worker
+/// had it is all that counts.
+fn merged(
+    mut all: FoundTasks,
+    other: FoundTasks,
+    settled: &mut HashSet<String>,
+    its_own: HashSet<String>,
+) -> FoundTasks {
     all.workers_answered += other.workers_answered;
     all.workers_silent.extend(other.workers_silent);
     for (id, task) in other.tasks {
         match all.tasks.get_mut(&id) {
             Some(known) if known.found_in.is_some() => {}
-            // It may be where nobody could look on either.
-            Some(known) if task.found_in.is_none() => {
-                known.unseen.extend(task.unseen);
-                known.unseen.sort_unstable();
-                known.unseen.dedup();
+            Some(known) if task.found_in.is_none() && settled.contains(&id) == its_own.contains(&id) => {
+                // It may be where nobody could look on either.
+                both(&mut known.unseen, task.unseen);
+                both(&mut known.evidence, task.evidence);
             }
+            Some(_) if task.found_in.is_none() && settled.contains(&id) => {}
             _ => {
                 all.tasks.insert(id, task);
             }
         }
     }
+    settled.extend(its_own);
     all
+}
+
+fn both<T: PartialEq>(known: &mut Vec<T>, other: Vec<T>) {
+    for one in other {
+        if !known.contains(&one) {
+            known.push(one);
+        }
+    }
 }
 
 async fn on_one(shared: &Shared, task_ids: &[String]) -> Result<FoundTasks, CommandError> {
@@ -136,7 +155,7 @@ impl Looks<'_> {
             wait(&mut found, message);
         } else {
             found.evidence.push(self.no_message_clause().to_owned());
-            found.unseen = self.unseen();
+            found.unseen = self.unseen(id);
         }
         match meta.map(|meta| meta.kind) {
             Some(TaskEventKind::Retry) => {
@@ -150,6 +169,9 @@ impl Looks<'_> {
         }
         if found.state == FoundState::Unknown {
             found.evidence.extend(self.last_worker_clause(id));
+            if !self.shared.task_events && self.keeps_results(id) {
+                found.evidence.push("other tasks of its type keep their results".to_owned());
+            }
         }
         if let Some(meta) = meta {
             let seen = meta.seen();
@@ -181,11 +203,17 @@ impl Looks<'_> {
         clauses
     }
 
+    fn keeps_results(&self, id: &str) -> bool {
+        let tracker = lock(&self.shared.tracker);
+        tracker.get(id).and_then(|known| known.name.as_deref()).is_some_and(|name| tracker.keeps_results(name))
+    }
+
     /// Where a task could be that was not found.
-    fn unseen(&self) -> Vec<FoundIn> {
+    fn unseen(&self, id: &str) -> Vec<FoundIn> {
+        // Where no event tells of an end, a task that keeps no result ends unseen.
+        let ends_unseen = !self.shared.task_events && !self.keeps_results(id);
         let places = [
-            // Where no event tells of an end, a task that keeps no result ends unseen.
-            (self.shared.results.is_none() || !self.shared.task_events, FoundIn::ResultBackend),
+            (self.shared.results.is_none() || ends_unseen, FoundIn::ResultBackend),
             (self.messages.waiting_left, FoundIn::Queue),
             (self.messages.delivered_left, FoundIn::Unacked),
         ];
@@ -283,6 +311,39 @@ async fn tell(shared: &Shared, held: &Held, results: impl Iterator<Item = Vec<u8
     if let Some(observer) = observer {
         for observation in told {
             observer.record(observation).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nothing(clause: &str, unseen: &[FoundIn]) -> FoundTasks {
+        let task = FoundTask { evidence: vec![clause.to_owned()], unseen: unseen.to_vec(), ..FoundTask::default() };
+        FoundTasks { tasks: [("t".to_owned(), task)].into(), workers_answered: 1, ..FoundTasks::default() }
+    }
+
+    /// What two brokers together say; `own` says for each whether its worker had the task.
+    fn together(own: [bool; 2]) -> (Vec<String>, Vec<FoundIn>) {
+        let mut settled = HashSet::new();
+        let mut all = FoundTasks::default();
+        let said = [nothing("looked at here", &[]), nothing("cannot be looked at", &[FoundIn::Queue])];
+        for (said, own) in said.into_iter().zip(own) {
+            let its_own = own.then(|| "t".to_owned()).into_iter().collect();
+            all = merged(all, said, &mut settled, its_own);
+        }
+        assert_eq!(all.workers_answered, 2);
+        all.tasks.remove("t").map(|task| (task.evidence, task.unseen)).expect("an answer")
+    }
+
+    #[test]
+    fn of_a_task_that_is_nowhere_the_broker_counts_whose_worker_had_it() {
+        let (here, there) = ("looked at here".to_owned(), "cannot be looked at".to_owned());
+        assert_eq!(together([true, false]), (vec![here.clone()], vec![]));
+        assert_eq!(together([false, true]), (vec![there.clone()], vec![FoundIn::Queue]));
+        for unsure in [[false, false], [true, true]] {
+            assert_eq!(together(unsure), (vec![here.clone(), there.clone()], vec![FoundIn::Queue]));
         }
     }
 }

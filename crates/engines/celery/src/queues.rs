@@ -47,9 +47,11 @@ impl Sampler {
     /// One sample of everything: what changed, and what is due to be told again.
     pub(crate) async fn sample(&mut self) -> Result<Vec<Observation>, BrokerError> {
         let now = clock::now();
-        let known = KnownQueues {
-            consumed: lock(&self.shared.workers).queues(),
-            mentioned: lock(&self.shared.tracker).queues(),
+        let known = {
+            let mut mentioned = lock(&self.shared.tracker).queues();
+            let workers = lock(&self.shared.workers);
+            mentioned.extend(workers.declared().iter().cloned());
+            KnownQueues { consumed: workers.queues(), mentioned }
         };
         let sample = self.shared.broker.sample(&mut self.broker, &known, now).await?;
         let waiting = self.sent(sample.waiting, now);

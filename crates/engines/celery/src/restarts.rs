@@ -46,7 +46,7 @@ struct Agent {
 
 impl Agent {
     fn new() -> Self {
-        Self { intake: Intake::new(HOLD), tracker: Tracker::new(), start: Instant::now() }
+        Self { intake: Intake::new(HOLD, Timestamp(0)), tracker: Tracker::new(), start: Instant::now() }
     }
 
     fn notice(&mut self, notice: Notice, worker: &str, ts: Timestamp) -> Vec<Observation> {

@@ -63,6 +63,11 @@ impl Meta {
         self.fields.get("kwargs")?.as_object().cloned()
     }
 
+    /// The text forms of the arguments, which django-celery-results stores instead.
+    pub(crate) fn reprs(&self) -> (Option<String>, Option<String>) {
+        (text(&self.fields, "args_repr"), text(&self.fields, "kwargs_repr"))
+    }
+
     /// What the task returned, or what is told of its failure.
     pub(crate) fn result(&self) -> Option<&Value> {
         self.fields.get("result")
@@ -97,7 +102,8 @@ impl Meta {
         seen.kwargs = self.kwargs().map(Value::Object).or(seen.kwargs.take());
         let result = fields.get("result").unwrap_or(&Value::Null);
         match self.kind {
-            TaskEventKind::Succeeded => seen.result = Some(result.clone()),
+            // One that cannot be read is not there, which is not the same as none.
+            TaskEventKind::Succeeded => seen.result = fields.get("result").cloned().or(seen.result.take()),
             TaskEventKind::Failed | TaskEventKind::Retry => {
                 let exception = Exception::from_result(result);
                 seen.exception = exception.kind.or(seen.exception.take());

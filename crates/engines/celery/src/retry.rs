@@ -3,10 +3,11 @@
 //! A new id, because workers silently drop an id that was ever revoked, and Celery keeps the old result of one that
 //! succeeded.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 use taskplane_agent::engine::{ArgumentSource, CommandError, RetriedTask, RetryRequest};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     acceptable::{own_types, unknown_type},
@@ -20,6 +21,11 @@ use crate::{
     shared::{Shared, lock},
     verbatim::Verbatim,
 };
+
+/// Workers are met in a round of questions that takes at most so many times as long as one is waited for …
+const ROUND: u32 = 6;
+/// … and so often it is looked whether it is over.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Publishes the task again.
 pub(crate) async fn retry(shared: &Shared, request: &RetryRequest) -> Result<RetriedTask, CommandError> {
@@ -99,6 +105,9 @@ impl Plan {
             let text = format!("the task {} was never seen on this broker", request.task_id);
             return Err(CommandError::NotFound(text));
         };
+        if request.queue.is_none() && origin.queue.is_none() {
+            workers_are_met(shared).await;
+        }
         let queue_is_known = request.queue.is_some() || deduce_queue(shared, &mut origin);
         let new = new_task(request, &origin)?;
         new.check_against(&lock(&shared.workers))?;
@@ -199,6 +208,14 @@ fn no_payload(request: &RetryRequest, origin: &Origin) -> CommandError {
     CommandError::NoOriginalPayload(format!("the original arguments are not to be had: {why}. {supply}"))
 }
 
+/// An agent that has just started may be asked for a retry before its workers have said what they consume.
+async fn workers_are_met(shared: &Shared) {
+    let until = Instant::now() + shared.timings.control_wait * ROUND;
+    while !lock(&shared.workers).were_met() && Instant::now() < until {
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
 /// Fills in the queue where it was not told; false when it had to be guessed, or there is not even a guess.
 fn deduce_queue(shared: &Shared, origin: &mut Origin) -> bool {
     let worker = origin.worker.as_deref();
@@ -206,8 +223,10 @@ fn deduce_queue(shared: &Shared, origin: &mut Origin) -> bool {
         origin.queue = worker.and_then(|worker| lock(&shared.workers).only_queue(worker).map(str::to_owned));
     }
     if origin.queue.is_none() {
-        let tracker = lock(&shared.tracker);
-        origin.queue = origin.name.as_deref().and_then(|name| tracker.routes.queue(name)).map(str::to_owned);
+        let usual = origin.name.as_deref().and_then(|name| lock(&shared.tracker).routes.queue(name).map(str::to_owned));
+        // One that its worker does not consume is that of other tasks of its type.
+        let workers = lock(&shared.workers);
+        origin.queue = usual.filter(|queue| worker.is_none_or(|worker| workers.may_take_from(worker, queue)));
     }
     if origin.queue.is_some() {
         return true;

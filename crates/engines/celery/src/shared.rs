@@ -3,17 +3,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use taskplane_agent::engine::Observer;
-use taskplane_celery_address::RedisAddress;
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
     broker::{Broker, BrokerError, Incoming},
     clock,
-    config::{CeleryConfig, ConfigError, Timings, Watch, unsupported, unusable},
+    config::{CeleryConfig, ConfigError, Timings, Watch},
     control::{Call, Replies},
     event_switch::TurnedOn,
     payloads::PayloadStore,
-    redis, same_names, told,
+    result_backend::ResultBackend,
+    same_names, told,
     tracker::{Limits, Tracker},
     workers::Workers,
 };
@@ -23,8 +23,8 @@ pub(crate) struct Shared {
     pub(crate) timings: Timings,
     pub(crate) watch: Watch,
     pub(crate) broker: Broker,
-    /// The result backend, if it is one that can be read; with the link of the broker when it is the same database.
-    pub(crate) results: Option<Arc<redis::Backend>>,
+    /// The result backend, if it is one that can be read.
+    pub(crate) results: Option<ResultBackend>,
     pub(crate) tracker: Mutex<Tracker>,
     pub(crate) workers: Mutex<Workers>,
     pub(crate) payloads: Arc<Mutex<PayloadStore>>,
@@ -46,7 +46,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(config: CeleryConfig) -> Result<Self, ConfigError> {
         let broker = Broker::new(&config.broker_url)?;
-        let results = results(&broker, config.result_backend_url.as_deref())?;
+        let results = ResultBackend::new(&broker, config.result_backend_url.as_deref())?;
         let payloads = PayloadStore::open(config.payload_dir.as_deref(), clock::now()).map_err(|error| {
             ConfigError::PayloadDir {
                 dir: config.payload_dir.as_deref().map(|dir| dir.display().to_string()).unwrap_or_default(),
@@ -95,55 +95,6 @@ impl Shared {
         };
         self.broker.call(call, live).await
     }
-}
-
-/// Result backends of Celery that cannot be read from beside the application.
-const UNREADABLE_BACKENDS: [&str; 20] = [
-    "rpc",
-    "amqp",
-    "django-db",
-    "django-cache",
-    "disabled",
-    "file",
-    "filesystem",
-    "mongodb",
-    "memcache",
-    "memcached",
-    "cache",
-    "elasticsearch",
-    "cassandra",
-    "couchbase",
-    "couchdb",
-    "arangodb",
-    "dynamodb",
-    "s3",
-    "gs",
-    "azureblockblob",
-];
-
-/// Where results are read, if they can be: on the given Redis, or on the broker itself when that is one.
-fn results(broker: &Broker, url: Option<&str>) -> Result<Option<Arc<redis::Backend>>, ConfigError> {
-    let own = match broker {
-        Broker::Redis(redis) => Some(&redis.link),
-        Broker::RabbitMq(_) => None,
-    };
-    let backend = |link, prefix: Option<&str>| Some(Arc::new(redis::Backend::new(link, prefix)));
-    let Some(text) = url else { return Ok(own.cloned().and_then(|link| backend(link, None))) };
-    let what = "result backend";
-    let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
-    let family = scheme.split_once('+').map_or(scheme, |(family, _)| family);
-    if matches!(family, "db" | "sqla") || UNREADABLE_BACKENDS.contains(&family) {
-        tracing::info!(backend = family, "results are not read from this backend: they are known from events alone");
-        return Ok(None);
-    }
-    if !redis::SCHEMES.contains(&scheme) {
-        return Err(unsupported(what, scheme));
-    }
-    let address = RedisAddress::parse(text).map_err(|error| unusable(what, error))?;
-    let prefix = address.option("global_keyprefix").map(str::to_owned);
-    let same = |own: &&Arc<redis::Link>| address.same_server(&own.address) && address.db() == own.address.db();
-    let link = own.filter(same).cloned().unwrap_or_else(|| Arc::new(redis::Link::new(address)));
-    Ok(backend(link, prefix.as_deref()))
 }
 
 /// Locks, also after a panic elsewhere: what is behind these locks is memory of what was seen, never half-changed in a

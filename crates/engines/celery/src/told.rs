@@ -21,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock,
     events::WorkerEvent,
-    message::TaskMessage,
     payloads::Record,
     shared::{Shared, lock},
 };
@@ -72,18 +71,8 @@ struct Event {
     queues: Option<Vec<String>>,
 }
 
-/// Remembers the message of a task as a worker received it.
-pub(crate) fn original(shared: &Shared, raw: &[u8]) {
-    let Some(message) = TaskMessage::read(raw) else {
-        tracing::debug!("a captured message was no task message");
-        return;
-    };
-    let queue = message.routing_key.clone();
-    lock(&shared.tracker).waiting(&message, &queue);
-}
-
-/// Takes in a wire event that a hook has made.
-pub(crate) fn event(shared: &Shared, text: &str) {
+/// Takes in a wire event that a hook has made, and the message of its task as a worker received it.
+pub(crate) fn told(shared: &Shared, original: Option<Vec<u8>>, text: &str) {
     let event: Event = match serde_json::from_str(text) {
         Ok(event) => event,
         Err(error) => {
@@ -94,7 +83,7 @@ pub(crate) fn event(shared: &Shared, text: &str) {
     let kind = event.event_type.as_deref().unwrap_or_default();
     let ts = event.ts.as_deref().and_then(Timestamp::parse_rfc3339);
     if let Some(kind) = TaskEventKind::from_wire_name(kind) {
-        task(shared, event, kind, ts.unwrap_or_else(clock::now));
+        task(shared, original, event, kind, ts.unwrap_or_else(clock::now));
     } else if let Some(sign) = worker_sign(kind) {
         worker(shared, event, sign, ts.unwrap_or_else(clock::now));
     }
@@ -109,7 +98,7 @@ fn worker_sign(kind: &str) -> Option<WorkerSign> {
     })
 }
 
-fn task(shared: &Shared, event: Event, kind: TaskEventKind, ts: Timestamp) {
+fn task(shared: &Shared, original: Option<Vec<u8>>, event: Event, kind: TaskEventKind, ts: Timestamp) {
     let Some(task_id) = event.task_id.filter(|id| !id.is_empty()) else { return };
     let mut seen = TaskObservation {
         kind,
@@ -132,13 +121,16 @@ fn task(shared: &Shared, event: Event, kind: TaskEventKind, ts: Timestamp) {
         lock(&shared.workers).heard(worker, ts, Instant::now());
     }
     let mut tracker = lock(&shared.tracker);
+    if let Some(original) = original {
+        tracker.received(&seen.task_id, seen.retries.unwrap_or_default(), original);
+    }
     let is_new = tracker.observe(&mut seen, (None, None), ts);
     if !is_new || !matches!(kind, TaskEventKind::Failed | TaskEventKind::Retry) {
         return;
     }
     let record = tracker
         .get(&seen.task_id)
-        .map(|known| Record::of(&seen.task_id, ts, kind == TaskEventKind::Failed, known, None));
+        .map(|known| Record::of(&seen.task_id, ts, kind == TaskEventKind::Failed, &known.read(), None));
     drop(tracker);
     record.into_iter().for_each(|record| shared.told.put(record));
 }
@@ -168,12 +160,7 @@ pub(crate) fn keep(shared: &Shared) -> bool {
     let (mut store, now) = (lock(&shared.payloads), clock::now());
     let mut failure = None;
     for record in records {
-        // The original of an earlier attempt is worth more than none.
-        let knows_more = !record.has_original()
-            && store.get(&record.id, now).is_some_and(|kept| kept.has_original() && (kept.failed || !record.failed));
-        if !knows_more {
-            failure = store.put(record, now).err().or(failure);
-        }
+        failure = store.put(record, now).err().or(failure);
     }
     if let Some(error) = &failure {
         tracing::warn!(error = %error.kind(), "the originals of failed tasks cannot be kept: retrying them may not be possible");
@@ -214,9 +201,13 @@ mod tests {
     }
 
     fn tell(shared: &Shared, kind: &str, id: &str, retries: u32) {
-        let told = json!({"event_type": kind, "ts": clock::now().to_string(), "engine": "celery", "task_id": id,
+        tell_with(shared, None, kind, id, retries);
+    }
+
+    fn tell_with(shared: &Shared, original: Option<&Value>, kind: &str, id: &str, retries: u32) {
+        let event = json!({"event_type": kind, "ts": clock::now().to_string(), "engine": "celery", "task_id": id,
             "name": "proj.add", "worker": "w1@host", "queue": "rawq", "retries": retries, "args_redacted": ["<str len=4>"]});
-        event(shared, &told.to_string());
+        told(shared, original.map(|original| original.to_string().into_bytes()), &event.to_string());
     }
 
     fn kept(shared: &Shared, id: &str) -> Option<Record> {
@@ -228,8 +219,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let shared = inside(|config| config.payload_dir = Some(dir.path().to_owned()));
         let (id, raw) = message("chain_head");
-        original(&shared, raw.to_string().as_bytes());
-        tell(&shared, "task_received", &id, 0);
+        tell_with(&shared, Some(&raw), "task_received", &id, 0);
         tell(&shared, "task_started", &id, 0);
         assert!(keep(&shared) && kept(&shared, &id).is_none(), "nothing has failed");
         tell(&shared, "task_failed", &id, 0);
@@ -248,8 +238,7 @@ mod tests {
     fn a_redacted_event_never_takes_the_place_of_the_original() {
         let shared = inside(|_| {});
         let (id, raw) = message("chain_head");
-        tell(&shared, "task_received", &id, 0);
-        original(&shared, raw.to_string().as_bytes());
+        tell_with(&shared, Some(&raw), "task_received", &id, 0);
         tell(&shared, "task_retry", &id, 0);
         assert!(keep(&shared));
         // The collector starts anew, and has seen nothing of the next attempt but its end.
@@ -265,8 +254,8 @@ mod tests {
         let kept_of = |kinds: &[&str]| {
             let shared = inside(|_| {});
             let (id, raw) = message("pickle");
-            original(&shared, raw.to_string().as_bytes());
-            kinds.iter().for_each(|kind| tell(&shared, kind, &id, 0));
+            let originals = std::iter::once(Some(&raw)).chain(std::iter::repeat(None));
+            kinds.iter().zip(originals).for_each(|(kind, raw)| tell_with(&shared, raw, kind, &id, 0));
             assert!(keep(&shared));
             kept(&shared, &id).expect("is kept").verbatim
         };
@@ -278,8 +267,7 @@ mod tests {
     fn an_end_that_is_told_twice_counts_once() {
         let shared = inside(|_| {});
         let (id, raw) = message("chain_head");
-        original(&shared, raw.to_string().as_bytes());
-        tell(&shared, "task_received", &id, 0);
+        tell_with(&shared, Some(&raw), "task_received", &id, 0);
         tell(&shared, "task_failed", &id, 0);
         tell(&shared, "task_failed", &id, 0);
         assert_eq!(lock(&shared.told.records).len(), 1);
@@ -290,34 +278,32 @@ mod tests {
     fn what_has_not_ended_is_remembered_for_longer() {
         let shared = inside(|config| config.memory = 64 << 10);
         let (id, raw) = message("chain_head");
-        original(&shared, raw.to_string().as_bytes());
-        tell(&shared, "task_received", &id, 0);
+        tell_with(&shared, Some(&raw), "task_received", &id, 0);
         for number in 0..1_000 {
             let mut other = raw.clone();
             other["headers"]["id"] = json!(format!("task-{number}"));
-            original(&shared, other.to_string().as_bytes());
-            tell(&shared, "task_succeeded", &format!("task-{number}"), 0);
+            tell_with(&shared, Some(&other), "task_succeeded", &format!("task-{number}"), 0);
         }
         let tracker = lock(&shared.tracker);
-        assert!(tracker.get(&id).is_some_and(|known| known.payload.is_some()));
+        assert!(tracker.get(&id).is_some_and(|known| known.read().payload.is_some()));
         assert!(!tracker.contains("task-0"));
     }
 
     #[test]
     fn workers_that_tell_of_themselves_are_not_asked() {
         let shared = inside(|_| {});
-        let told = |kind: &str| {
-            let told = json!({"event_type": kind, "worker": "w1@host", "pool": "prefork", "concurrency": 4,
+        let tell_worker = |kind: &str| {
+            let event = json!({"event_type": kind, "worker": "w1@host", "pool": "prefork", "concurrency": 4,
                 "queues": ["a", "b"]});
-            event(&shared, &told.to_string());
+            told(&shared, None, &event.to_string());
         };
-        told("worker_online");
-        told("worker_heartbeat");
+        tell_worker("worker_online");
+        tell_worker("worker_heartbeat");
         let workers = lock(&shared.workers);
         assert_eq!((workers.concurrency("w1@host"), workers.queues().len()), (Some(4), 2));
         assert!(workers.unprepared().is_empty() && !workers.is_gone("w1@host"));
         drop(workers);
-        told("worker_offline");
+        tell_worker("worker_offline");
         tell(&shared, "task_succeeded", "late", 0);
         assert!(lock(&shared.workers).is_gone("w1@host"));
     }
@@ -326,8 +312,7 @@ mod tests {
     fn what_is_not_understood_is_passed_over() {
         let shared = inside(|_| {});
         for text in ["", "[]", "null", "{}", r#"{"event_type":"task_failed"}"#, r#"{"event_type":7}"#, "\u{0}"] {
-            event(&shared, text);
-            original(&shared, text.as_bytes());
+            told(&shared, Some(text.into()), text);
         }
         assert!(lock(&shared.told.records).is_empty());
     }

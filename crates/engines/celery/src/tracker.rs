@@ -1,6 +1,6 @@
 //! What is remembered of each task, so that what one message leaves out can be filled in from another.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, num::NonZeroUsize, sync::Arc};
 
 use lru::LruCache;
 use serde_json::{Map, Value};
@@ -25,6 +25,8 @@ const MAX_REPR: usize = 4 << 10;
 /// Queues remembered, and the longest name of one.
 const MAX_QUEUES: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 const MAX_QUEUE_NAME: usize = 255;
+/// Types remembered that keep results.
+const MAX_TYPES: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// What is known of one task.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +34,9 @@ pub(crate) struct Known {
     pub(crate) name: Option<String>,
     pub(crate) args_repr: Option<String>,
     pub(crate) kwargs_repr: Option<String>,
+    /// Its message, as a worker of this application received it. It is [read](Self::read) when it is needed, which of most tasks
+    /// it never is.
+    message: Option<Arc<Vec<u8>>>,
     /// The full arguments, when its message was seen in a queue.
     pub(crate) payload: Option<Arc<Payload>>,
     /// The body, when its message was seen and cannot be read.
@@ -54,6 +59,11 @@ impl Known {
     /// How the task ended, if it did.
     pub(crate) fn end(&self) -> Option<TaskEventKind> {
         self.attempts.end()
+    }
+
+    /// When a worker received the latest attempt, if that was told.
+    pub(crate) fn received_at(&self) -> Option<Timestamp> {
+        self.attempts.received_at()
     }
 
     /// True when nothing more is expected of it.
@@ -91,6 +101,24 @@ impl Known {
         }
     }
 
+    /// The same, with what its message says.
+    pub(crate) fn read(&self) -> Cow<'_, Self> {
+        let Some(message) = &self.message else { return Cow::Borrowed(self) };
+        let mut known = Self { message: None, ..self.clone() };
+        match TaskMessage::read(message) {
+            Some(message) => {
+                let mut told = message.sent(known.queue.as_deref().unwrap_or(&message.routing_key));
+                known.fill(&mut told);
+                known.absorb(&told);
+                known.headers = Some(Arc::new(message.own_headers()));
+                known.unread = message.sealed.clone().map(|sealed| Unread::new(message.retries(), sealed));
+                known.payload = message.payload.ok().map(Arc::new);
+            }
+            None => tracing::debug!("a captured message was no task message"),
+        }
+        Cow::Owned(known)
+    }
+
     /// The body of its message, which cannot be read here but was received by a worker.
     pub(crate) fn verbatim(&self) -> Option<Verbatim> {
         self.unread.as_ref()?.received(&self.attempts)
@@ -118,6 +146,7 @@ impl Known {
         let text = |t: &Option<String>| t.as_ref().map_or(0, String::len);
         let payload = self.payload.as_ref().map_or(0, |p| payload_size(p));
         let payload = payload + self.unread.as_ref().map_or(0, Unread::size);
+        let payload = payload + self.message.as_ref().map_or(0, |message| message.len());
         let headers = self.headers.as_ref().map_or(0, |headers| headers_size(headers));
         300 + payload
             + headers
@@ -186,12 +215,14 @@ pub(crate) struct Tracker {
     pub(crate) routes: Routes,
     /// The queues that tasks were seen in.
     queues: LruCache<String, ()>,
+    /// The types of which a result of success was seen.
+    with_results: LruCache<String, ()>,
 }
 
 impl Tracker {
     pub(crate) fn within(limits: Limits) -> Self {
         let (tasks, queues) = (LruCache::unbounded(), LruCache::new(MAX_QUEUES));
-        Self { limits, tasks, bytes: 0, routes: Routes::new(), queues }
+        Self { limits, tasks, bytes: 0, routes: Routes::new(), queues, with_results: LruCache::new(MAX_TYPES) }
     }
 
     #[cfg(test)]
@@ -221,10 +252,8 @@ impl Tracker {
         if let Some(queue) = &told_queue {
             self.mention(queue);
         }
-        match (&seen.name, told_queue) {
-            (Some(name), Some(queue)) => self.routes.learn(name, &queue),
-            (Some(name), None) if seen.queue.is_none() => seen.queue = self.routes.queue(name).map(str::to_owned),
-            _ => {}
+        if let (Some(name), Some(queue)) = (&seen.name, told_queue) {
+            self.routes.learn(name, &queue);
         }
         new
     }
@@ -263,11 +292,27 @@ impl Tracker {
             let payload = payload.map(|payload| Arc::new(payload.clone()));
             let unread = sealed.map(|sealed| Unread::new(message.retries(), sealed.clone()));
             if payload.is_some() || unread.is_some() {
+                known.message = None;
                 (known.payload, known.unread) = (payload, unread);
                 known.headers = headers.map(Arc::new);
             }
         });
         new
+    }
+
+    /// Remembers the message of an attempt that a worker of this application received.
+    pub(crate) fn received(&mut self, task_id: &str, attempt: u32, message: Vec<u8>) {
+        if message.len() > self.limits.payload {
+            if let Some(message) = TaskMessage::read(&message) {
+                self.waiting(&message, &message.routing_key);
+            }
+            return;
+        }
+        self.update(task_id, |known| {
+            known.attempts.exists(attempt);
+            (known.payload, known.unread, known.headers) = (None, None, None);
+            known.message = Some(Arc::new(message));
+        });
     }
 
     /// All that are remembered, the latest first.
@@ -278,6 +323,18 @@ impl Tracker {
     /// The queues that tasks were seen in, the latest of them.
     pub(crate) fn queues(&self) -> BTreeSet<String> {
         self.queues.iter().map(|(queue, ())| queue.clone()).collect()
+    }
+
+    /// The result of a task of this type that succeeded was seen.
+    pub(crate) fn saw_result(&mut self, name: &str) {
+        if name.len() <= MAX_QUEUE_NAME && self.with_results.get(name).is_none() {
+            self.with_results.push(name.to_owned(), ());
+        }
+    }
+
+    /// True when tasks of this type keep their results: one that keeps none has not ended.
+    pub(crate) fn keeps_results(&self, name: &str) -> bool {
+        self.with_results.contains(name)
     }
 
     fn mention(&mut self, queue: &str) {

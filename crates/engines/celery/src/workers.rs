@@ -16,6 +16,8 @@ use crate::{config::Timings, events::WorkerEvent};
 
 /// More workers than this are not remembered.
 const MAX_WORKERS: usize = 10_000;
+/// Queues that are remembered because an application names them.
+const MAX_DECLARED: usize = 1_000;
 /// After this many heartbeats in a row that tell of tasks that no event told of, the worker sends none.
 const SILENT_BEATS: u32 = 3;
 /// Longest interval between heartbeats that is believed.
@@ -69,6 +71,10 @@ pub(crate) struct Verdict {
 #[derive(Default)]
 pub(crate) struct Workers {
     workers: BTreeMap<String, Worker>,
+    /// The queues that their applications name, whoever consumes them.
+    declared: BTreeSet<String>,
+    /// They were asked once what they are, or need not be.
+    were_met: bool,
 }
 
 impl Workers {
@@ -227,6 +233,27 @@ impl Workers {
         .collect()
     }
 
+    /// A round of questions is over: who did not answer it is not waited for.
+    pub(crate) fn met(&mut self) {
+        self.were_met = true;
+    }
+
+    /// False while an agent that has just started does not know yet what its workers are.
+    pub(crate) fn were_met(&self) -> bool {
+        self.were_met
+    }
+
+    /// Takes in the queues that the settings of a worker's application name.
+    pub(crate) fn declare(&mut self, queues: impl IntoIterator<Item = String>) {
+        let room = MAX_DECLARED.saturating_sub(self.declared.len());
+        self.declared.extend(queues.into_iter().take(room));
+    }
+
+    /// The queues that applications name.
+    pub(crate) fn declared(&self) -> &BTreeSet<String> {
+        &self.declared
+    }
+
     /// Live workers that did not answer remote control yet.
     pub(crate) fn unprepared(&self) -> Vec<String> {
         self.live().filter(|(_, worker)| !worker.prepared).map(|(name, _)| name.clone()).collect()
@@ -287,6 +314,12 @@ impl Workers {
             [only] => Some(only),
             _ => None,
         }
+    }
+
+    /// False for a worker that has told its queues, when this is none of them.
+    pub(crate) fn may_take_from(&self, worker: &str, queue: &str) -> bool {
+        let told = self.workers.get(worker).and_then(|worker| worker.facts.queues.as_ref());
+        told.is_none_or(|queues| queues.iter().any(|consumed| consumed == queue))
     }
 
     /// Any queue that a worker consumes.

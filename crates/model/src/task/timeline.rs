@@ -44,14 +44,15 @@ impl<'a> Entry<'a> {
             let is_later = |other: &Mark| other.kind != TaskEventKind::Sent && other.ts >= self.first;
             mark.kind == TaskEventKind::Sent && !before.iter().any(|(of, other)| *of == attempt && is_later(other))
         };
-        self.witnesses > 0
+        // An attempt is sent once, though the agent that has sent it may see it wait besides.
+        (self.witnesses > 0 || mark.kind == TaskEventKind::Sent)
             && (self.attempt, self.mark.kind) == (attempt, mark.kind)
             && self.mark.may_share_worker(mark)
             && (is_soon || still_waits())
     }
 
     fn take(&mut self, mark: &'a Mark) {
-        self.witnesses -= 1;
+        self.witnesses = self.witnesses.saturating_sub(1);
         if mark.tells_more_than(self.mark) {
             self.mark = mark;
         }
@@ -96,6 +97,9 @@ mod tests {
     fn what_waits_was_sent_once_whenever_it_is_seen() {
         let told = [event(Kind::Sent, 0), event(Kind::Sent, 600_000), event(Kind::Received, 600_500)];
         assert_eq!(shown(2, &told), [(Kind::Sent, 0), (Kind::Received, 600_500)]);
+        let by_the_sender_too =
+            [event(Kind::Sent, 0), event(Kind::Sent, 2), event(Kind::Received, 31), event(Kind::Sent, 33)];
+        assert_eq!(shown(2, &by_the_sender_too), [(Kind::Sent, 0), (Kind::Received, 31)]);
         let sent_again = [event(Kind::Sent, 0), event(Kind::Received, 10), event(Kind::Sent, 6_000)];
         assert_eq!(shown(2, &sent_again).len(), 3);
     }

@@ -3,7 +3,8 @@
 //! settings ([`settings`]). Listed and changed from inside the application: its own models ([`models`]).
 //!
 //! What they share: [`wanted`] brings a schedule and the change of it together, [`validate`] refuses what Django would refuse,
-//! [`periodic_task`] is a row whoever read it, [`watch`] tells of all rows, [`next`] says when a schedule runs.
+//! [`periodic_task`] is a row whoever read it, [`watch`] tells of all rows, [`next`] says when a schedule runs,
+//! [`undone`] notices what beat undoes.
 
 mod clock;
 #[cfg(feature = "database")]
@@ -13,6 +14,7 @@ mod next;
 mod periodic_task;
 pub mod redbeat;
 pub mod settings;
+mod undone;
 mod validate;
 mod wanted;
 mod watch;

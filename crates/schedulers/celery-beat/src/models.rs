@@ -9,10 +9,12 @@ use serde_json::{Map, Value, json};
 use taskplane_agent::engine::{CommandError, EnqueueRequest};
 use taskplane_agent::scheduler::{ChangedSchedule, MAX_SCHEDULES, ScheduleChange, ScheduleObserver, Scheduler};
 use tokio::sync::Notify;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now;
 use crate::periodic_task::{Columns, PeriodicTask, missing, told};
+use crate::undone::{LOOK_AFTER, MAX_TRIES, is_undone};
 use crate::validate::{TimesRow, times_row};
 use crate::wanted::Wanted;
 use crate::watch::{Read, Source, watch};
@@ -94,6 +96,29 @@ impl<M: Models> DjangoModels<M> {
         found.map(PeriodicTask::from).ok_or_else(|| missing(id))
     }
 
+    /// Changes a schedule, and sees to it that it lasts.
+    async fn change(&self, before: &PeriodicTask, set: &SetColumns) -> Result<PeriodicTask, CommandError> {
+        let id = before.entry.facts.id.as_str();
+        let mut made = self.save(Some(id), set.clone()).await?;
+        for _ in 1..MAX_TRIES {
+            sleep(LOOK_AFTER).await;
+            // It is made: that it cannot be looked at says nothing else.
+            let Ok(now) = self.existing(id).await else { break };
+            if !is_undone(before, Some(&made), Some(&now)) {
+                break;
+            }
+            made = self.save(Some(id), set.clone()).await?;
+        }
+        Ok(made)
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), CommandError> {
+        let asked = id.to_owned();
+        self.ask(move |models| models.delete(&asked)).await?;
+        self.changed.notify_one();
+        Ok(())
+    }
+
     async fn save(&self, id: Option<&str>, set: SetColumns) -> Result<PeriodicTask, CommandError> {
         let id = id.map(str::to_owned);
         let saved = self.ask(move |models| models.save(id.as_deref(), &set)).await?;
@@ -158,15 +183,21 @@ impl<M: Models> Scheduler for DjangoModels<M> {
         let times = times_row(&wanted)?;
         let times_change = change.kind.is_some() || change.expression.is_some() || change.timezone.is_some();
         let set = SetColumns { columns: changed(&wanted, change), times: times_change.then_some(times) };
-        let saved = self.save(Some(id), set).await?;
+        let saved = self.change(&task, &set).await?;
         Ok(told(Some(saved), task.comes_back("what its code says of it comes back")))
     }
 
     async fn delete(&self, id: &str) -> Result<Option<String>, CommandError> {
         let task = self.existing(id).await?;
-        let asked = id.to_owned();
-        self.ask(move |models| models.delete(&asked)).await?;
-        self.changed.notify_one();
+        self.remove(id).await?;
+        for _ in 1..MAX_TRIES {
+            sleep(LOOK_AFTER).await;
+            let Ok(now) = self.existing(id).await else { break };
+            if !is_undone(&task, None, Some(&now)) {
+                break;
+            }
+            self.remove(id).await?;
+        }
         Ok(task.comes_back("it comes back"))
     }
 
@@ -178,7 +209,7 @@ impl<M: Models> Scheduler for DjangoModels<M> {
             _ => None,
         };
         let columns = Map::from_iter([("enabled".to_owned(), json!(!paused))]);
-        Ok(told(Some(self.save(Some(id), SetColumns { columns, times: None }).await?), message))
+        Ok(told(Some(self.change(&task, &SetColumns { columns, times: None }).await?), message))
     }
 
     async fn task_of(&self, id: &str) -> Result<EnqueueRequest, CommandError> {

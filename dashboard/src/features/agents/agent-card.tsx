@@ -4,7 +4,7 @@ import { Button } from '../../components/ui/button'
 import { Dialog, DialogActions } from '../../components/ui/dialog'
 import { Callout } from '../../components/ui/notice'
 import { Ago } from '../../components/ui/time'
-import { bytes, number, plural } from '../../lib/format'
+import { bytes, isRecord, number, plural } from '../../lib/format'
 import { useOperatorReason } from '../../lib/session'
 import { CommandOutcome } from '../commands/command-outcome'
 import { useSendCommand } from '../commands/use-send-command'
@@ -96,6 +96,7 @@ function Adapters({ agent }: { agent: Agent }) {
           {state === 'ok' ? (
             <>
               <span aria-hidden className="text-good">✓</span> {name}
+              {brokersOf(agent, name) !== '' && <span className="text-muted">: {brokersOf(agent, name)}</span>}
             </>
           ) : (
             <>
@@ -111,6 +112,12 @@ function Adapters({ agent }: { agent: Agent }) {
       ))}
     </Fact>
   )
+}
+
+/** Where an engine's queues are, as the agent says it. */
+function brokersOf({ metadata }: Agent, engine: string): string {
+  const told = isRecord(metadata) ? metadata[`${engine}_brokers`] : undefined
+  return Array.isArray(told) ? told.filter((broker) => typeof broker === 'string').join(', ') : ''
 }
 
 function Abilities({ agent }: { agent: Agent }) {

@@ -29,7 +29,8 @@ const lines = () => screen.getAllByRole('listitem').map((line) => line.textConte
 
 it('says by name what would be retried, and what would not and why', () => {
   render(<DryRun found={found} />)
-  expect(screen.getByText(/^12 tasks match\. Of these, 9 tasks can be retried/)).toBeDefined()
+  // One of the nine has no arguments any more.
+  expect(screen.getByText(/^12 tasks match\. Of these, 8 tasks can be retried/)).toBeDefined()
   expect(lines()).toEqual([
     'shop.pay9',
     'retried before3',
@@ -43,13 +44,17 @@ it('says by name what would be retried, and what would not and why', () => {
 
 it('says of picked tasks that they are picked, and which are gone', () => {
   render(<DryRun found={found} picked={14} />)
-  expect(screen.getByText(/^12 tasks are picked\. Of these, 9 tasks can be retried/)).toBeDefined()
+  expect(screen.getByText(/^12 tasks are picked\. Of these, 8 tasks can be retried/)).toBeDefined()
   expect(screen.getByText('2 picked tasks are not known any more.')).toBeDefined()
 })
 
 it('speaks of one task as of one', () => {
-  render(<DryRun found={{ ...found, total: 1, retryable: 1 }} picked={1} />)
+  const preview = { ...found.preview, asked: 1, cannot: [] }
+  const { rerender } = render(<DryRun found={{ ...found, total: 1, retryable: 1, preview }} picked={1} />)
   expect(screen.getByText('1 task is picked. It runs again as a new task with its original arguments.')).toBeDefined()
+  const gone = { ...preview, by_source: [], cannot: [{ code: 'no_original_payload', count: 1, message: null }] }
+  rerender(<DryRun found={{ ...found, total: 1, retryable: 1, preview: gone }} picked={1} />)
+  expect(screen.getByText('1 task is picked. It cannot be retried.')).toBeDefined()
 })
 
 it('says what running lost tasks again may do', () => {
@@ -63,5 +68,6 @@ it('says when it is a sample, and which tasks have to wait', () => {
   render(<DryRun found={{ ...found, truncated: true, agent_offline: 4, preview: { ...found.preview, is_sample: true } }} />)
   expect(screen.getByText(/or more: a job takes the newest 100,000/)).toBeDefined()
   expect(screen.getByText(/of 7 asked about/)).toBeDefined()
+  expect(screen.getByText(/Of these, 9 tasks can be retried/)).toBeDefined()
   expect(screen.getByText(/4 tasks will wait/)).toBeDefined()
 })

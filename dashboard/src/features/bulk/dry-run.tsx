@@ -4,6 +4,11 @@ import { number, plural } from '../../lib/format'
 import { lostRepeats } from '../../lib/states'
 import { reasonWords } from './sentence'
 
+/** How many of them would run again. Of a sample only what is known of all of them is taken off. */
+export function runnable({ retryable, preview }: BulkDryRun): number {
+  return preview.is_sample ? retryable : retryable - preview.cannot.reduce((sum, reason) => sum + reason.count, 0)
+}
+
 /** What a bulk retry would do, and what can and cannot be retried. With `picked`, so many were picked one by one. */
 export function DryRun({ found, picked }: { found: BulkDryRun; picked?: number | undefined }) {
   const { preview } = found
@@ -43,11 +48,13 @@ function verb(amount: number, isPicked: boolean): string {
   return amount === 1 ? 'matches' : 'match'
 }
 
-function whatRuns({ total, retryable }: BulkDryRun): string {
-  if (retryable === 0) return total === 1 ? 'It cannot be retried.' : 'None of them runs again.'
+function whatRuns(found: BulkDryRun): string {
+  const { total } = found
+  const can = runnable(found)
+  if (can === 0) return total === 1 ? 'It cannot be retried.' : 'None of them can be retried.'
   const as = 'runs again as a new task with its original arguments.'
-  if (retryable === total) return `${total === 1 ? 'It' : 'Each'} ${as}`
-  return `Of these, ${plural(retryable, 'task')} can be retried: ${retryable === 1 ? 'it' : 'each'} ${as}`
+  if (can === total) return `${total === 1 ? 'It' : 'Each'} ${as}`
+  return `Of these, ${plural(can, 'task')} can be retried: ${can === 1 ? 'it' : 'each'} ${as}`
 }
 
 function Rows({ title, rows, mono = false }: { title: string; rows: readonly (readonly [string, number])[]; mono?: boolean }) {

@@ -9,7 +9,7 @@ import { Callout, Loading } from '../../components/ui/notice'
 import { plural } from '../../lib/format'
 import { randomId } from '../../lib/random-id'
 import { useProject } from '../../lib/session'
-import { DryRun } from './dry-run'
+import { DryRun, runnable } from './dry-run'
 
 interface Props {
   wanted: BulkWanted
@@ -46,8 +46,9 @@ export function RetryDialog({ wanted, title, nothing, onClose, children }: Props
   })
   const hasChanged = start.error instanceof ApiError && start.error.code === 'count_changed'
   const fits = FIELDS.every(({ key: field, min, max }) => Number.isInteger(plan[field]) && plan[field] >= min && plan[field] <= max)
-  const noun = found && plural(found.retryable, 'task')
-  const why = found === undefined || look.isPlaceholderData ? 'Still counting.' : found.retryable === 0 ? nothing : fits || !isPaced ? undefined : 'A number below is out of its range.'
+  const can = found && runnable(found)
+  const noun = can === undefined ? undefined : plural(can, 'task')
+  const why = found === undefined || look.isPlaceholderData ? 'Still counting.' : can === 0 ? nothing : fits || !isPaced ? undefined : 'A number below is out of its range.'
   return (
     <Dialog title={found === undefined ? title : `Retry ${noun}?`} onClose={onClose} wide>
       {found === undefined ? look.isError ? <Callout tone="bad">{explain(look.error)}</Callout> : <Loading what="what would be retried" /> : <DryRun found={found} picked={picked} />}

@@ -17,6 +17,7 @@ it('says what came of it', () => {
 
 it('turns codes into sentences, and keeps what it does not know', () => {
   expect(failure('no_original_payload', null)).toMatch(/arguments are not available/)
+  expect(failure('invalid_args', 'nobody declared the queue "nowhere"')).toBe('Nobody declared the queue "nowhere".')
   expect(failure('engine_error', 'WRONGTYPE')).toBe('The engine refused. WRONGTYPE.')
   expect(failure('agent_not_connected', 'no agent that observes celery is connected; nothing was sent')).toBe('No agent that observes celery is connected; nothing was sent. Start the agent, then try again.')
   expect(failure('brand_new', null)).toContain('brand_new')

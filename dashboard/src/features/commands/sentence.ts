@@ -89,6 +89,8 @@ const sentence = (message: string): string => {
 /** Why a command failed: its stable code as a sentence, and what the agent or the brain said in its own words. */
 export function failure(error: string | null | undefined, message: string | null | undefined): string {
   if (error === 'agent_not_connected' && message) return `${sentence(message)} Start the agent, then try again.`
+  // The agent says why, and what to do.
+  if ((error === 'no_original_payload' || error === 'invalid_args') && message) return sentence(message)
   const known = errors[error ?? ''] ?? (error ? `The agent answered “${error}”.` : 'The command failed.')
   return message ? `${known} ${sentence(message)}` : known
 }

@@ -57,7 +57,7 @@ export function Trends({ since }: { since: Window }) {
           )}
         </QueryView>
       </Panel>
-      <Panel title="Wait time" aside="from sent to start">
+      <Panel title="Wait time" aside="from sent, else from received, to start">
         <QueryView query={query} what="wait times">
           {({ items }) => (
             <>

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { hasRedaction, parseArguments } from './override'
+import { elsewhere, hasRedaction, parseArguments } from './override'
 
 it('reads arguments', () => expect(parseArguments('[17]', '{"retry": true}')).toEqual({ ok: true, override: { args: [17], kwargs: { retry: true } } }))
 
@@ -11,4 +11,10 @@ it('says which part is wrong', () => {
 it('finds markers at any depth', () => {
   expect(hasRedaction([{ to: ['<email>'] }])).toBe(true)
   expect(hasRedaction([{ to: ['a@b'] }, 3, null])).toBe(false)
+})
+
+it('overrides where and when only as far as that was given', () => {
+  expect(elsewhere(' ', '')).toBeUndefined()
+  expect(elsewhere(' slow ', '')).toEqual({ queue: 'slow' })
+  expect(elsewhere('', '2026-11-23T20:30')).toEqual({ eta: new Date(2026, 10, 23, 20, 30).toISOString() })
 })

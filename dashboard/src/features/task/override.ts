@@ -21,6 +21,13 @@ export function parseArguments(args: string, kwargs: string): Parsed {
   return { ok: true, override: { args: list, kwargs: named } }
 }
 
+/** Where and when to run it instead; nothing when neither was given. */
+export function elsewhere(queue: string, after: string): RetryOverride | undefined {
+  const at = new Date(after)
+  const override = { ...(queue.trim() !== '' && { queue: queue.trim() }), ...(!Number.isNaN(at.getTime()) && { eta: at.toISOString() }) }
+  return Object.keys(override).length === 0 ? undefined : override
+}
+
 /** Whether a marker of redaction is still somewhere inside. */
 export function hasRedaction(value: unknown): boolean {
   if (typeof value === 'string') return redaction(value) !== null

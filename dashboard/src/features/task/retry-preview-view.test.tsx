@@ -24,6 +24,11 @@ it('says why it cannot be retried, and that it waits', () => {
   const { rerender } = render(<RetryPreviewView waiting="Asking the agent…" answer={null} />)
   expect(screen.getByTestId('retry-preview').textContent).toBe('Asking the agent…')
   rerender(<RetryPreviewView waiting="" answer={{ can: false, code: 'no_original_payload', message: 'only their text form was seen' }} />)
-  expect(screen.getByTestId('retry-preview').textContent).toContain('not available any more')
   expect(screen.getByTestId('retry-preview').textContent).toContain('Only their text form was seen.')
+})
+
+it('shows a dash for arguments that the agent cannot read', () => {
+  const { args: _args, kwargs: _kwargs, ...unread } = preview
+  render(<RetryPreviewView waiting="" answer={{ can: true, preview: unread }} />)
+  expect(screen.getAllByTitle(/cannot read them/).map((value) => value.textContent)).toEqual(['—', '—'])
 })

@@ -1,7 +1,7 @@
-import { useEffect, useRef, type ReactNode } from 'react'
+import { useEffect, useState, type ReactNode } from 'react'
 import { useQuery } from '@tanstack/react-query'
 import { explain } from '../../api/client'
-import { commandQuery } from '../../api/commands'
+import { commandQuery, type RetryOverride } from '../../api/commands'
 import type { Command, Task } from '../../api/types'
 import { JsonView } from '../../components/ui/json-view'
 import { Callout } from '../../components/ui/notice'
@@ -11,17 +11,29 @@ import { failure, outcome } from '../commands/sentence'
 import { useSendCommand } from '../commands/use-send-command'
 import { previewed, sourceWords, type Previewed, type RetryPreview } from './retry-preview'
 
-/** Asks the agent, once, what a retry of the task would send. */
-export function useRetryPreview({ engine, task_id }: Task): { answer: Previewed; waiting: string } {
+/** In milliseconds; who still types is not asked about. */
+const TYPES_ON = 600
+
+/** Asks the agent what a retry of the task would send, and again when that is changed; not while `override` is null, which is none. */
+export function useRetryPreview({ engine, task_id }: Task, override?: RetryOverride | null): { answer: Previewed; waiting: string } {
   const sent = useSendCommand()
-  const asked = useRef(false)
+  const [asked, setAsked] = useState<string>()
   const { send } = sent
+  const wanted = override === null ? null : JSON.stringify(override ?? {})
+  const isFirst = asked === undefined
   useEffect(() => {
-    if (asked.current) return
-    asked.current = true
-    send({ cmd: 'preview_retry', args: { engine, task_ids: [task_id] } })
-  }, [send, engine, task_id])
+    if (wanted === null || wanted === asked) return
+    const changes = JSON.parse(wanted) as RetryOverride
+    const ask = () => {
+      setAsked(wanted)
+      send({ cmd: 'preview_retry', args: { engine, task_ids: [task_id], ...(wanted !== '{}' && { override: changes }) } })
+    }
+    const timer = setTimeout(ask, isFirst ? 0 : TYPES_ON)
+    return () => clearTimeout(timer)
+  }, [send, engine, task_id, wanted, asked, isFirst])
   const followed = useFollowed(sent.data)
+  if (wanted === null) return { answer: null, waiting: 'What would be sent is shown here once it can be read.' }
+  if (wanted !== asked) return { answer: null, waiting: 'Asking the agent…' }
   if (sent.isError) return { answer: { can: false, code: '', message: explain(sent.error) }, waiting: '' }
   if (!followed) return { answer: null, waiting: 'Asking the agent…' }
   return { answer: previewed(followed, task_id), waiting: outcome(followed) }
@@ -32,7 +44,7 @@ function useFollowed(sent: Command | undefined): Command | undefined {
   return query.data ?? sent
 }
 
-/** What a retry would send, or why it cannot be retried as it was. */
+/** What a retry would send, or why it cannot be sent. */
 export function RetryPreviewView({ answer, waiting }: { answer: Previewed; waiting: string }) {
   return (
     <section aria-label="What a retry sends" aria-live="polite" className="mb-4" data-testid="retry-preview" data-state={answer === null ? 'waiting' : answer.can ? 'can' : 'cannot'}>
@@ -62,10 +74,10 @@ function WhatIsSent({ preview }: { preview: RetryPreview }) {
           </Row>
         )}
         <Row name="Arguments">
-          <JsonView value={preview.args} />
+          <Value value={preview.args} />
         </Row>
         <Row name="Keyword arguments">
-          <JsonView value={preview.kwargs} />
+          <Value value={preview.kwargs} />
         </Row>
       </dl>
       {preview.notes.length > 0 && (
@@ -77,6 +89,11 @@ function WhatIsSent({ preview }: { preview: RetryPreview }) {
       )}
     </Callout>
   )
+}
+
+/** An agent cannot read what was pickled, say: it is sent as it was. */
+function Value({ value }: { value: unknown }) {
+  return value === undefined ? <span title="The agent sends them as they were, and cannot read them.">—</span> : <JsonView value={value} />
 }
 
 function Row({ name, children }: { name: string; children: ReactNode }) {

@@ -21,4 +21,6 @@ it('reads why not, of the task and of the command', () => {
 
 it('waits while there is no answer', () => expect(previewed(asked({ status: 'sent' }), 't1')).toBeNull())
 
+it.each(['message', 'payload_store', 'result', 'worker', 'events', 'supplied'])('has words for arguments from %s', (source) => expect(sourceWords(source)).not.toContain('was not said'))
+
 it('does not invent a source', () => expect(sourceWords('tea leaves')).toContain('was not said'))

@@ -8,8 +8,9 @@ export interface RetryPreview {
   queue: string
   eta: string | null
   notes: string[]
-  args: unknown
-  kwargs: unknown
+  /** Not there when the agent sends them without being able to read them. */
+  args?: unknown
+  kwargs?: unknown
 }
 
 export type Previewed = { can: true; preview: RetryPreview } | { can: false; code: string; message: string } | null
@@ -32,8 +33,8 @@ export function previewed(command: Command, taskId: string): Previewed {
         queue: text(told.queue),
         eta: typeof told.eta === 'string' ? told.eta : null,
         notes: Array.isArray(told.notes) ? told.notes.filter((note) => typeof note === 'string') : [],
-        args: told.args_redacted ?? [],
-        kwargs: told.kwargs_redacted ?? {},
+        args: told.args_redacted,
+        kwargs: told.kwargs_redacted,
       },
     }
   }
@@ -47,6 +48,7 @@ const sources: Record<string, string> = {
   result: 'The arguments are in the result backend.',
   worker: 'The worker that holds it told the arguments.',
   events: 'The arguments were read from their text form in events.',
+  supplied: 'The arguments are those that are given here.',
 }
 
 /** Where the arguments come from, as a sentence. */

@@ -2,7 +2,6 @@ import { useState } from 'react'
 import type { RetryOverride } from '../../api/commands'
 import type { Task } from '../../api/types'
 import { Button } from '../../components/ui/button'
-import { Dialog, DialogActions } from '../../components/ui/dialog'
 import { useKeys } from '../../lib/keyboard'
 import { useOperatorReason } from '../../lib/session'
 import { isOver, stateWords } from '../../lib/states'
@@ -11,7 +10,7 @@ import { useSendCommand } from '../commands/use-send-command'
 import { CancelDialog } from './cancel-dialog'
 import { RetryForm } from './retry-form'
 
-type Asking = 'cancel' | 'again' | 'changed' | null
+type Asking = 'cancel' | 'retry' | 'changed' | null
 
 /** Retry and cancel, with what came of them in place. */
 export function TaskActions({ task, ownPage }: { task: Task; ownPage: boolean }) {
@@ -23,21 +22,18 @@ export function TaskActions({ task, ownPage }: { task: Task; ownPage: boolean })
   const retryReason = viewer ?? (over ? undefined : `This task is not over (${word}). Cancel it first, or wait for its end.`)
   const cancelReason = viewer ?? (over ? `This task is already over (${word}).` : undefined)
   const { engine, task_id } = task
-  const repeats = repetition(task.state)
 
   const retry = (override?: RetryOverride) => {
     setAsking(null)
     sent.send({ cmd: 'retry_task', args: { engine, task_id, ...(override && { override }) } })
   }
-  // Running something twice that did its work, or may have, is asked about; running again what failed is not.
-  const askRetry = () => (repeats === '' ? retry() : setAsking('again'))
-  // Beside the list the key belongs to the list; and a key pressed by mistake must not run anything.
-  useKeys({ r: () => ownPage && retryReason === undefined && setAsking('again') })
+  // What is going to be sent is shown before it is. Beside the list the key belongs to the list.
+  useKeys({ r: () => ownPage && retryReason === undefined && setAsking('retry') })
 
   return (
     <div className="flex flex-col gap-2">
       <div className="flex flex-wrap gap-2">
-        <Button look={over && task.state !== 'succeeded' ? 'primary' : 'plain'} reason={retryReason} title="Runs again as a new task, with the original arguments" onClick={askRetry}>
+        <Button look={over && task.state !== 'succeeded' ? 'primary' : 'plain'} reason={retryReason} title="Shows what would be sent: it runs again as a new task, with the original arguments" onClick={() => setAsking('retry')}>
           Retry
         </Button>
         <Button reason={retryReason} onClick={() => setAsking('changed')}>
@@ -67,20 +63,8 @@ export function TaskActions({ task, ownPage }: { task: Task; ownPage: boolean })
           }}
         />
       )}
-      {asking === 'changed' && <RetryForm task={task} onClose={() => setAsking(null)} onConfirm={retry} />}
-      {asking === 'again' && (
-        <Dialog title="Retry this task?" onClose={() => setAsking(null)}>
-          <p className="text-sm text-muted">
-            {repeats}
-            {task.name ?? 'It'} runs again as a new task, with its original arguments.
-          </p>
-          <DialogActions>
-            <Button onClick={() => setAsking(null)}>Leave it</Button>
-            <Button look="primary" data-autofocus onClick={() => retry()}>
-              Retry 1 task
-            </Button>
-          </DialogActions>
-        </Dialog>
+      {(asking === 'retry' || asking === 'changed') && (
+        <RetryForm task={task} repeats={repetition(task.state)} changed={asking === 'changed'} onClose={() => setAsking(null)} onConfirm={retry} />
       )}
     </div>
   )
@@ -88,7 +72,7 @@ export function TaskActions({ task, ownPage }: { task: Task; ownPage: boolean })
 
 /** What running it again would do a second time, for certain or perhaps. */
 function repetition(state: Task['state']): string {
-  if (state === 'succeeded') return 'It succeeded: running it again repeats whatever it did. '
-  if (state === 'lost') return 'Nobody knows how far it came: running it again repeats what it did before it was lost, and all of it if it still runs somewhere. '
+  if (state === 'succeeded') return 'It succeeded: running it again repeats whatever it did.'
+  if (state === 'lost') return 'Nobody knows how far it came: running it again repeats what it did before it was lost, and all of it if it still runs somewhere.'
   return ''
 }

@@ -21,7 +21,8 @@ export function TaskFacts({ task }: { task: Task }) {
   const facts: [string, ReactNode][] = [
     ['Queue', task.queue != null ? list(term('queue', task.queue), task.queue) : '—'],
     ['Worker', task.worker != null ? list(term('worker', task.worker), task.worker) : '—'],
-    ['Waited', <Span key="wait" ms={task.wait_ms} />],
+    // Where it is not known when a task was sent, what it waited in its queue is not known either.
+    [task.sent_at == null && task.wait_ms != null ? 'Waited at worker' : 'Waited', <Span key="wait" ms={task.wait_ms} />],
     ['Ran', <Span key="run" ms={ranFor(task)} />],
     ['Sent', <Clock key="sent" at={task.sent_at} />],
     [task.state === 'lost' ? 'Judged lost' : 'Finished', <Clock key="finished" at={task.finished_at} />],

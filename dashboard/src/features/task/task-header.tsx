@@ -30,7 +30,8 @@ export function TaskHeader({ task, corner }: { task: TaskDetail; corner: ReactNo
         </p>
       )}
       {task.exception != null && task.state !== 'succeeded' && (
-        <p className="mt-1 font-mono text-sm break-words text-bad">
+        // All of it stands below, in the traceback.
+        <p className="mt-1 line-clamp-4 font-mono text-sm break-words text-bad">
           {task.exception}
           {task.exception_message ? `: ${task.exception_message}` : ''}
         </p>

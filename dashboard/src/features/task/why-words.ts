@@ -20,6 +20,9 @@ const sources: Readonly<Record<string, string>> = {
   statistics: 'how others of its type ran',
   inquiry: 'asking the workers',
   agent_connection: 'the connections of agents',
+  result_channel: 'its result, as it was announced',
+  result_backend: 'the result backend',
+  inspection: 'its worker, when it was asked',
 }
 
 /** How a reason is known. */

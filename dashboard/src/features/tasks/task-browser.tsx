@@ -10,7 +10,7 @@ import { Button } from '../../components/ui/button'
 import { statesOf } from '../../lib/filter'
 import { count } from '../../lib/format'
 import { useOperatorReason, useProject } from '../../lib/session'
-import { endedBadly } from '../../lib/states'
+import { endedBadly, STATES } from '../../lib/states'
 import type { TasksSearch } from '../../routes/search'
 import { CancelOutcome } from './cancel-outcome'
 import { NothingHere, NotUnderstood } from './nothing-here'
@@ -54,7 +54,9 @@ export function TaskBrowser({ filter, openKey }: { filter: TaskFilter; openKey: 
   )
   const search = useCallback((q: string) => change({ q: q || undefined }), [change])
   const refused = query.error instanceof ApiError && query.error.status === 400 ? query.error : null
-  const chosen = statesOf(filter.state)
+  // What is typed may leave only some states as well.
+  const found = STATES.filter((state) => (counts.data?.counts[state]?.count ?? 0) > 0)
+  const chosen = filter.state === undefined ? found : statesOf(filter.state)
   const amounts = chosen.every(endedBadly) ? chosen.map((state) => counts.data?.counts[state] ?? { count: 0, more: false }) : []
   const matching = { count: amounts.reduce((sum, amount) => sum + amount.count, 0), more: amounts.some((amount) => amount.more) }
   const { fetchNextPage } = query

@@ -67,20 +67,42 @@ pub(super) fn check(new: &NewCommand) -> Result<(), Problem> {
     };
     let checked = agent_is_named.and_then(|named| match new.cmd.as_str() {
         commands::RESTART_AGENT if !named => Err("restart_agent needs \"agent\": the name of the agent.".to_owned()),
-        _ => fits(&new.args, arguments).map_err(|why| format!("{why} of {}.", new.cmd)),
+        _ => fits(&new.args, arguments).map_err(|misfit| misfit.of_command(&new.cmd)),
     });
     checked.map_err(|detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_arguments", detail))
 }
 
-fn fits(args: &Map<String, Value>, arguments: &[Argument]) -> Result<(), String> {
+/// What is wrong with arguments, or with the fields of one of them.
+#[derive(Debug, thiserror::Error)]
+enum Misfit {
+    #[error("\"{0}\" is not known")]
+    Unknown(String),
+    #[error("\"{0}\" is missing")]
+    Missing(&'static str),
+    #[error("\"{0}\" {1}")]
+    Wrong(&'static str, String),
+}
+
+impl Misfit {
+    /// As a sentence about the arguments of a command.
+    fn of_command(&self, cmd: &str) -> String {
+        match self {
+            Self::Unknown(key) => format!("\"{key}\" is not an argument of {cmd}."),
+            Self::Missing(_) => format!("{self} from the arguments of {cmd}."),
+            Self::Wrong(..) => format!("{self}, in the arguments of {cmd}."),
+        }
+    }
+}
+
+fn fits(args: &Map<String, Value>, arguments: &[Argument]) -> Result<(), Misfit> {
     if let Some(unknown) = args.keys().find(|key| !arguments.iter().any(|argument| argument.0 == *key)) {
-        return Err(format!("\"{unknown}\" is not an argument"));
+        return Err(Misfit::Unknown(unknown.clone()));
     }
     for Argument(key, needed, check) in arguments {
         match args.get(*key) {
-            None | Some(Value::Null) if *needed => return Err(format!("\"{key}\" is missing from the arguments")),
+            None | Some(Value::Null) if *needed => return Err(Misfit::Missing(key)),
             None | Some(Value::Null) => {}
-            Some(value) => check(value).map_err(|why| format!("\"{key}\" {why}, in the arguments"))?,
+            Some(value) => check(value).map_err(|why| Misfit::Wrong(key, why))?,
         }
     }
     Ok(())
@@ -166,6 +188,30 @@ mod tests {
         assert!(checked("schedule_pause", json!({"scheduler": "celery-beat", "id": "1", "paused": false}), None));
         assert!(checked("schedule_run_now", json!({"scheduler": "celery-beat", "id": "1"}), None));
         assert!(checked("restart_agent", json!({}), Some("web")));
+    }
+
+    #[test]
+    fn a_refusal_says_once_where_the_mistake_is() {
+        let arguments = [ENGINE, Argument("override", false, overrides), Argument("schedule", false, schedules::whole)];
+        let said = |args: Value| {
+            let Value::Object(args) = args else { panic!("not an object") };
+            fits(&args, &arguments).expect_err("refused").of_command("x")
+        };
+        let of = |overrides: Value| json!({"engine": "celery", "override": overrides});
+        let cases = [
+            (json!({}), r#""engine" is missing from the arguments of x."#),
+            (json!({"task": "t"}), r#""task" is not an argument of x."#),
+            (of(json!(7)), r#""override" must be an object, in the arguments of x."#),
+            (of(json!({"args": {}})), r#""override" is not understood: "args" must be a list, in the arguments of x."#),
+            (of(json!({"arg": []})), r#""override" is not understood: "arg" is not known, in the arguments of x."#),
+            (
+                json!({"engine": "celery", "schedule": {}}),
+                r#""schedule" is not understood: "name" is missing, in the arguments of x."#,
+            ),
+        ];
+        for (args, sentence) in cases {
+            assert_eq!(said(args), sentence);
+        }
     }
 
     #[test]

@@ -42,9 +42,10 @@ pub(in crate::api) async fn tree(
 fn edges(items: &[Task]) -> Vec<TreeEdge> {
     let known: BTreeSet<&str> = items.iter().map(|task| task.task_id.as_str()).collect();
     let mut edges: BTreeMap<(&str, &str), EdgeKind> = BTreeMap::new();
-    let mut link = |parent: Option<&'_ String>, child: Option<&'_ String>, kind| {
+    let bodies = bodies(items);
+    let mut link = |parent: Option<&str>, child: Option<&str>, kind| {
         let (Some(parent), Some(child)) = (parent, child) else { return };
-        let ends = (known.get(parent.as_str()), known.get(child.as_str()));
+        let ends = (known.get(parent), known.get(child));
         if let (Some(parent), Some(child)) = ends
             && parent != child
         {
@@ -52,22 +53,44 @@ fn edges(items: &[Task]) -> Vec<TreeEdge> {
         }
     };
     for task in items {
-        let id = Some(&task.task_id);
-        link(task.retry_of.as_ref(), id, EdgeKind::Retry);
-        link(id, task.retried_as.as_ref(), EdgeKind::Retry);
-        link(id, task.chord_id.as_ref(), EdgeKind::Chord);
-        match &task.group_id {
+        let id = Some(task.task_id.as_str());
+        link(task.retry_of.as_deref(), id, EdgeKind::Retry);
+        link(id, task.retried_as.as_deref(), EdgeKind::Retry);
+        link(id, task.chord_id.as_deref(), EdgeKind::Chord);
+        let body = task.group_id.as_ref().and_then(|group| bodies.get(group.as_str()).copied());
+        let is_body = body == Some(task.task_id.as_str());
+        link(id, body.filter(|_| !is_body), EdgeKind::Chord);
+        match task.group_id.as_ref().filter(|_| !is_body) {
             // Members of a group hang on whoever sent them; without a known sender, on the root.
             Some(_) if task.parent_id.as_ref().is_some_and(|parent| known.contains(parent.as_str())) => {
-                link(task.parent_id.as_ref(), id, EdgeKind::Group);
+                link(task.parent_id.as_deref(), id, EdgeKind::Group);
             }
-            Some(_) => link(task.root_id.as_ref(), id, EdgeKind::Group),
-            None => link(task.parent_id.as_ref(), id, EdgeKind::Parent),
+            Some(_) => link(task.root_id.as_deref(), id, EdgeKind::Group),
+            None => {
+                let kind = if is_body { EdgeKind::Chord } else { EdgeKind::Parent };
+                link(task.parent_id.as_deref(), id, kind);
+            }
         }
     }
     let edge =
         |((parent, child), kind): ((&str, &str), _)| TreeEdge { parent: parent.into(), child: child.into(), kind };
     edges.into_iter().map(edge).collect()
+}
+
+/// The bodies of chords by their groups: members have no parent among themselves, so what one of them sent in its own group is what
+/// waited for all of them. Messages that were never seen do not say it.
+fn bodies(items: &[Task]) -> BTreeMap<&str, &str> {
+    let groups: BTreeMap<&str, &str> =
+        items.iter().filter_map(|task| Some((task.task_id.as_str(), task.group_id.as_deref()?))).collect();
+    items
+        .iter()
+        .filter_map(|task| {
+            let group = task.group_id.as_deref()?;
+            // Celery gives a task that was tried again itself as parent.
+            let parent = task.parent_id.as_deref().filter(|parent| *parent != task.task_id)?;
+            (groups.get(parent) == Some(&group)).then_some((group, task.task_id.as_str()))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -108,6 +131,23 @@ mod tests {
             ["m1>body:Chord", "m2>body:Chord", "root>m1:Group", "root>m2:Group"],
             "and m2>body is told once"
         );
+    }
+
+    #[test]
+    fn a_body_is_known_by_its_group_where_no_message_of_a_member_was_seen() {
+        let of_group = |parent: Option<&str>| {
+            let parent = parent.map(str::to_owned);
+            move |t: &mut Task| (t.parent_id, t.group_id) = (parent, Some("g".into()))
+        };
+        let items = [
+            task("root", |_| {}),
+            task("m1", of_group(Some("root"))),
+            task("m2", of_group(Some("root"))),
+            task("body", of_group(Some("m2"))),
+        ];
+        assert_eq!(told(&items), ["m1>body:Chord", "m2>body:Chord", "root>m1:Group", "root>m2:Group"]);
+        let chains = [task("a", |_| {}), task("b", of_group(Some("a"))), task("c", of_group(None))];
+        assert_eq!(told(&chains), ["a>b:Group"], "the last of a chain within a group is a member of it");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Why a task is not running.
 
 use serde::Serialize;
-use taskplane_model::Timestamp;
+use taskplane_model::{KnownBy, Timestamp};
 use utoipa::ToSchema;
 
 use super::task::TaskState;
@@ -72,6 +72,24 @@ pub enum WhyKnownBy {
     Inquiry,
     /// The brain's own connections.
     AgentConnection,
+    /// The result of the task, on the channel where results are announced.
+    ResultChannel,
+    /// The result of the task, in the result backend.
+    ResultBackend,
+    /// A worker said so of the task when the agent asked it.
+    Inspection,
+}
+
+/// What is known otherwise than by an event of the engine's own is told by one.
+impl From<Option<KnownBy>> for WhyKnownBy {
+    fn from(known_by: Option<KnownBy>) -> Self {
+        match known_by {
+            None => Self::TaskEvents,
+            Some(KnownBy::ResultChannel) => Self::ResultChannel,
+            Some(KnownBy::ResultBackend) => Self::ResultBackend,
+            Some(KnownBy::Inspection) => Self::Inspection,
+        }
+    }
 }
 
 /// One reason.

@@ -30,6 +30,8 @@ fn waiting() -> Facts {
             eta: None,
             expires: None,
             failed: None,
+            known_by: KnownBy::TaskEvents,
+            eta_known_by: KnownBy::TaskEvents,
         },
         place: Place::Waiting,
         place_known: (KnownBy::TaskEvents, ago(10 * MINUTE)),
@@ -175,7 +177,8 @@ fn an_expired_task_is_dropped_by_whoever_takes_it() {
 fn a_retry_waits_for_its_time_or_its_turn() {
     let mut facts = waiting();
     facts.task.state = TaskState::Retrying;
-    facts.task.failed = Some(FailedAttempt { number: 2, exception: Some("ConnectionError".into()) });
+    let (exception, known_by) = (Some("ConnectionError".into()), KnownBy::TaskEvents);
+    facts.task.failed = Some(FailedAttempt { number: 2, exception, known_by });
     facts.task.eta = Some(now().plus(2 * MINUTE));
     assert_eq!(codes(&facts)[0], (Code::WaitsForRetry, Role::Blocks));
     let expected = "Attempt 2 failed with ConnectionError, and the next one is to run at 14:02 UTC, in 2 min.";
@@ -388,4 +391,20 @@ fn a_task_that_has_ended_has_no_reasons() {
     (facts.place, facts.task.state) = (Place::Ended("failed".into()), TaskState::Failed);
     facts.task.ended_at = Some(ago(HOUR));
     assert_eq!(judge(&facts, now()), ("It has ended: failed at 13:00 UTC.".to_owned(), Vec::new()));
+}
+
+#[test]
+fn what_no_event_of_the_task_told_is_not_said_to_be_known_by_events() {
+    let known_by = |facts: &Facts| judge(facts, now()).1[0].known_by;
+    let mut facts = waiting();
+    facts.task.known_by = KnownBy::Inspection;
+    facts.task.expires = Some(ago(MINUTE));
+    assert_eq!(known_by(&facts), KnownBy::Inspection);
+
+    let mut facts = waiting();
+    facts.task.eta_known_by = KnownBy::Inspection;
+    facts.task.eta = Some(now().plus(MINUTE));
+    assert_eq!(known_by(&facts), KnownBy::Inspection);
+    facts.task.failed = Some(FailedAttempt { number: 1, exception: None, known_by: KnownBy::ResultBackend });
+    assert_eq!(known_by(&facts), KnownBy::ResultBackend);
 }

@@ -1,88 +1,70 @@
 //! `taskplane tasks retry`.
 
-use anyhow::{Result, bail, ensure};
+mod one;
+mod preview;
+mod several;
+
+use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
-use crate::api::{Api, failure};
+use crate::api::Api;
 use crate::arguments::RetryOptions;
-use crate::output;
 use crate::wrong_usage::WrongUsage;
 
 pub(super) async fn run(api: &Api, options: RetryOptions, json: bool) -> Result<()> {
-    let (cmd, args) = command(options)?;
-    let ids = args["task_ids"].as_array().cloned();
-    let command = api.command(cmd, args).await?;
-    if json {
-        output::json(&command)?;
-    }
-    match ids {
-        None => one(&command, json),
-        Some(ids) => many(&command, &ids, json),
+    let dry_run = options.matching.dry_run;
+    let orders = orders(options)?;
+    match <[Order; 1]>::try_from(orders) {
+        Ok([order]) => one::run(api, order, dry_run, json).await,
+        Err(orders) => several::run(api, orders, dry_run, json).await,
     }
 }
 
-/// The command and its arguments.
-fn command(options: RetryOptions) -> Result<(&'static str, Value)> {
-    let engine = options.engine;
+/// A command about one task. Tasks of one engine may belong to different agents, and a command goes to one of them: so each task has its
+/// own.
+#[derive(Debug, PartialEq)]
+struct Order {
+    task_id: String,
+    cmd: &'static str,
+    args: Value,
+}
+
+/// A command for each task, in the order in which they were named.
+fn orders(options: RetryOptions) -> Result<Vec<Order>> {
+    let (engine, dry_run) = (options.engine, options.matching.dry_run);
+    let given = [
+        ("args", options.args),
+        ("kwargs", options.kwargs),
+        ("queue", options.queue.map(Value::String)),
+        ("eta", options.eta.map(Value::String)),
+    ];
     let overrides: Map<String, Value> =
-        [("args", options.args), ("kwargs", options.kwargs), ("queue", options.queue.map(Value::String))]
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-            .collect();
+        given.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
     let mut ids: Vec<String> = Vec::new();
     for id in options.ids {
+        // Named twice it would run twice.
         if !ids.contains(&id) {
             ids.push(id);
         }
     }
-    match (&ids[..], overrides.is_empty()) {
-        ([id], true) => Ok(("retry_task", json!({"engine": engine, "task_id": id}))),
-        ([id], false) => Ok(("retry_task", json!({"engine": engine, "task_id": id, "override": overrides}))),
-        (_, true) => Ok(("bulk_retry", json!({"engine": engine, "task_ids": ids}))),
-        (_, false) => bail!(WrongUsage(
-            "--args, --kwargs and --queue are for a single task: retry the tasks one by one, or leave these out"
+    if ids.len() > 1 && !overrides.is_empty() {
+        bail!(WrongUsage(
+            "--args, --kwargs, --queue and --eta are for a single task: retry the tasks one by one, or leave these out"
                 .to_owned()
-        )),
+        ));
     }
-}
-
-fn one(command: &Value, json: bool) -> Result<()> {
-    if let Some(failure) = failure(command) {
-        return Err(failure);
-    }
-    if !json {
-        output::data(command["result"]["new_task_id"].as_str().unwrap_or_default())?;
-    }
-    remark(command);
-    Ok(())
-}
-
-/// The new ids in the order of the old ones; what was not retried is told beside.
-fn many(command: &Value, ids: &[Value], json: bool) -> Result<()> {
-    let result = &command["result"];
-    let old: Vec<&str> = ids.iter().filter_map(Value::as_str).collect();
-    let new: Vec<&str> = old.iter().filter_map(|id| result["retried"][id].as_str()).collect();
-    if !json && !new.is_empty() {
-        output::data(&new.join("\n"))?;
-    }
-    for id in &old {
-        if let Some(why) = result["failed"][id].as_str() {
-            output::note(&format!("{id} was not retried: {why}"));
+    let order = |task_id: String| {
+        let (cmd, mut args) = if dry_run {
+            ("preview_retry", json!({"engine": engine, "task_ids": [task_id]}))
+        } else {
+            ("retry_task", json!({"engine": engine, "task_id": task_id}))
+        };
+        if !overrides.is_empty() {
+            args["override"] = Value::Object(overrides.clone());
         }
-    }
-    if let Some(failure) = failure(command) {
-        return Err(failure);
-    }
-    remark(command);
-    let missed = old.len() - new.len();
-    ensure!(missed == 0, "{missed} of {} tasks were not retried", old.len());
-    Ok(())
-}
-
-fn remark(command: &Value) {
-    if let Some(message) = command["message"].as_str() {
-        output::note(message);
-    }
+        Order { task_id, cmd, args }
+    };
+    Ok(ids.into_iter().map(order).collect())
 }
 
 #[cfg(test)]
@@ -90,39 +72,45 @@ mod tests {
     use super::*;
     use crate::arguments::RetryMatchingOptions;
 
-    fn options(ids: &[&str], queue: Option<&str>) -> RetryOptions {
+    fn options(ids: &[&str], queue: Option<&str>, dry_run: bool) -> RetryOptions {
         RetryOptions {
             ids: ids.iter().map(|&id| id.to_owned()).collect(),
             engine: "celery".into(),
-            matching: RetryMatchingOptions::default(),
+            matching: RetryMatchingOptions { dry_run, ..RetryMatchingOptions::default() },
             args: None,
             kwargs: None,
             queue: queue.map(str::to_owned),
+            eta: None,
         }
     }
 
+    fn given(options: RetryOptions) -> Vec<(&'static str, Value)> {
+        orders(options).expect("orders").into_iter().map(|order| (order.cmd, order.args)).collect()
+    }
+
     #[test]
-    fn one_task_is_a_retry_and_several_are_a_bulk_retry() {
-        let task = json!({"engine": "celery", "task_id": "a"});
-        assert_eq!(command(options(&["a"], None)).expect("a command"), ("retry_task", task.clone()));
-        assert_eq!(command(options(&["a", "a"], None)).expect("a command"), ("retry_task", task));
-        let many = json!({"engine": "celery", "task_ids": ["b", "a"]});
-        assert_eq!(command(options(&["b", "a", "b"], None)).expect("a command"), ("bulk_retry", many));
+    fn each_task_is_retried_by_a_command_of_its_own() {
+        let retry = |id: &str| ("retry_task", json!({"engine": "celery", "task_id": id}));
+        assert_eq!(given(options(&["a"], None, false)), [retry("a")]);
+        assert_eq!(given(options(&["a", "a"], None, false)), [retry("a")]);
+        assert_eq!(given(options(&["b", "a", "b"], None, false)), [retry("b"), retry("a")]);
         let other = json!({"engine": "celery", "task_id": "a", "override": {"queue": "q"}});
-        assert_eq!(command(options(&["a"], Some("q"))).expect("a command"), ("retry_task", other));
+        assert_eq!(given(options(&["a"], Some("q"), false)), [("retry_task", other)]);
+    }
+
+    #[test]
+    fn a_dry_run_asks_what_would_be_sent_for_each_task() {
+        let preview = |id: &str| ("preview_retry", json!({"engine": "celery", "task_ids": [id]}));
+        assert_eq!(given(options(&["a", "b"], None, true)), [preview("a"), preview("b")]);
+        let later = RetryOptions { eta: Some("2026-11-23T20:30:00Z".into()), ..options(&["a"], None, true) };
+        let args = json!({"engine": "celery", "task_ids": ["a"], "override": {"eta": "2026-11-23T20:30:00Z"}});
+        assert_eq!(given(later), [("preview_retry", args)]);
     }
 
     #[test]
     fn other_arguments_are_for_one_task_only() {
-        assert!(command(options(&["a", "b"], Some("q"))).expect_err("refused").is::<WrongUsage>());
-    }
-
-    #[test]
-    fn a_bulk_retry_succeeds_only_if_all_were_retried() {
-        let ids = [json!("a"), json!("b")];
-        let command = |failed: Value, retried: Value| json!({"status": "succeeded", "result": {"retried": retried, "failed": failed}});
-        assert!(many(&command(json!({}), json!({"a": "x", "b": "y"})), &ids, true).is_ok());
-        let error = many(&command(json!({"b": "unknown"}), json!({"a": "x"})), &ids, true).expect_err("one failed");
-        assert_eq!(error.to_string(), "1 of 2 tasks were not retried");
+        for dry_run in [false, true] {
+            assert!(orders(options(&["a", "b"], Some("q"), dry_run)).expect_err("refused").is::<WrongUsage>());
+        }
     }
 }

@@ -93,11 +93,11 @@ fn sentence(job: &Value) -> String {
 fn would_do(found: &Value) -> String {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let more = if found["truncated"] == true { " or more" } else { "" };
-    let mut lines = vec![format!(
-        "{}{more} tasks match; {} would be retried",
-        number(&found["total"]),
-        number(&found["retryable"])
-    )];
+    // Of a sample only what is known of all of them is taken off.
+    let cannot = found["preview"]["cannot"].as_array().filter(|_| found["preview"]["is_sample"] != true);
+    let cannot: u64 = cannot.into_iter().flatten().map(|reason| number(&reason["count"])).sum();
+    let retried = number(&found["retryable"]).saturating_sub(cannot);
+    let mut lines = vec![format!("{}{more} tasks match; {retried} would be retried", number(&found["total"]))];
     for share in found["by_name"].as_array().into_iter().flatten() {
         lines.push(format!("{:>8}  {}", number(&share["count"]), share["value"].as_str().unwrap_or("name not known")));
     }
@@ -137,7 +137,7 @@ mod tests {
             "preview": {"asked": 3, "cannot": [{"code": "no_original_payload", "count": 1}]}, "agent_offline": 0,
         });
         let expected = "\
-5 tasks match; 3 would be retried
+5 tasks match; 2 would be retried
        3  shop.pay
 would not be retried:
        2  already_retried: It was retried before.

@@ -16,12 +16,10 @@ use crate::{
     redis::{self, Redis},
 };
 
-/// The broker could not be reached, or refused. The text is for people and holds no secrets.
+/// The broker, or the result backend, could not be reached, or refused. The text is for people and holds no secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BrokerError {
-    broker: &'static str,
-    at: String,
-    why: String,
+    text: String,
     not_yet: bool,
     denied: bool,
 }
@@ -29,7 +27,13 @@ pub(crate) struct BrokerError {
 impl BrokerError {
     /// `at` is where the broker is, without credentials.
     pub(crate) fn new(broker: &'static str, at: &str, why: &str) -> Self {
-        Self { broker, at: at.to_owned(), why: why.to_owned(), not_yet: false, denied: false }
+        Self { text: format!("{broker} at {at} {why}"), not_yet: false, denied: false }
+    }
+
+    /// The database that holds results, in words that say which.
+    #[cfg(feature = "database")]
+    pub(crate) fn of_database(text: String) -> Self {
+        Self { text, not_yet: false, denied: false }
     }
 
     /// Nothing is wrong with the broker: what is waited for has not come up yet, and may at any moment.
@@ -53,7 +57,7 @@ impl BrokerError {
 
 impl fmt::Display for BrokerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {} {}", self.broker, self.at, self.why)
+        f.write_str(&self.text)
     }
 }
 
@@ -279,7 +283,7 @@ pub(crate) enum Sampler {
 pub(crate) struct KnownQueues {
     /// Those that workers are known to consume.
     pub(crate) consumed: BTreeSet<String>,
-    /// Those that tasks were seen to go to; some may be routing keys that are no queues.
+    /// Those that tasks were seen to go to, or that settings name; some may be no queues.
     pub(crate) mentioned: BTreeSet<String>,
 }
 

@@ -1,9 +1,14 @@
 //! The result backend on Redis: a database, and what the keys of results begin with.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
+
+use redis::AsyncCommands as _;
 
 use super::{Link, layout::glob};
-use crate::results::KEY_PREFIX;
+use crate::{broker::BrokerError, results::KEY_PREFIX};
+
+/// Results read in one step: each may be large.
+const RESULTS_AT_ONCE: usize = 50;
 
 /// Key prefix of what is kept of groups, chords among them.
 const GROUP_PREFIX: &str = "celery-taskset-meta-";
@@ -41,6 +46,17 @@ impl Backend {
     /// The right to read what is kept of groups, as an ACL has it.
     pub(crate) fn groups_right(&self) -> String {
         format!("%R~{}*", glob(&self.groups))
+    }
+
+    /// The stored results of tasks.
+    pub(crate) async fn read(&self, ids: &[&str]) -> Result<HashMap<String, Vec<u8>>, BrokerError> {
+        let mut found = HashMap::new();
+        for ids in ids.chunks(RESULTS_AT_ONCE) {
+            let keys: Vec<String> = ids.iter().map(|id| self.key(id)).collect();
+            let raws: Vec<Option<Vec<u8>>> = self.link.run(&self.right(), async |c| c.mget(&keys).await).await?;
+            found.extend(ids.iter().zip(raws).filter_map(|(id, raw)| Some(((*id).to_owned(), raw?))));
+        }
+        Ok(found)
     }
 
     /// The task of a key, or of a channel.

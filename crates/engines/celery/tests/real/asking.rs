@@ -120,16 +120,14 @@ async fn what_was_there_before_the_agent_came_is_told_at_once() {
     let reserved = publisher.task("floor.echo", json!(["next"]));
     let later = publisher.send(json!({"task": "floor.echo", "options": {"countdown": 600}}));
     eventually("the worker has them", || (redis.run(&["HLEN", "unacked"]).trim() == "2").then_some(())).await;
-    // Its messages are not looked at: what is told is what the worker and the backend tell.
-    let mut config = config(&redis);
-    config.timings.sample_every = std::time::Duration::from_secs(3_600);
-    let agent = Agent::with(config).await;
+    let agent = Agent::start(&redis).await;
     let by = |task: taskplane_agent::engine::TaskObservation| task.known_by;
     assert_eq!(by(agent.saw(&slow, TaskEventKind::Started).await), Some(KnownBy::Inspection));
     assert_eq!(by(agent.saw(&done, TaskEventKind::Succeeded).await), Some(KnownBy::ResultBackend));
+    // That their messages were seen, which lie with the broker until they are acknowledged, does not say who has them.
     for id in [&reserved, &later] {
-        let told = || agent.task(id).into_iter().next();
-        eventually("what the worker holds", told).await;
+        let held = agent.saw(id, TaskEventKind::Received).await;
+        assert_eq!((held.worker.as_deref(), held.known_by), (Some("w1@test"), Some(KnownBy::Inspection)));
     }
     agent.stop().await;
 }
@@ -149,5 +147,37 @@ async fn on_rabbitmq_the_workers_tell_and_what_cannot_be_seen_is_said() {
     assert_eq!((task.state, task.unseen), (FoundState::Unknown, vec![FoundIn::ResultBackend, FoundIn::Queue]));
     let evidence = task.evidence.join("; ");
     assert!(evidence.contains("cannot be looked at") && evidence.contains("results cannot be read"), "{evidence}");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn without_events_a_task_of_a_type_that_keeps_its_results_has_not_ended_where_there_is_none() {
+    let redis = Redis::start().await;
+    let env = [("TEST_RESULT_EXTENDED", "1")];
+    let mut worker = Worker { env: &env, ..Worker::default() }.start(&redis);
+    let mut config = config(&redis);
+    config.task_events = false;
+    config.timings.inspect_every = std::time::Duration::from_millis(500);
+    let agent = Agent::with(config).await;
+    agent.knows("w1@test").await;
+    let mut publisher = Publisher::start(&redis, &env);
+    let first = publisher.task("floor.slow", json!([60]));
+    agent.saw(&first, TaskEventKind::Started).await;
+    assert_eq!(ask(&agent.engine, "never-seen").await.unseen, [FoundIn::ResultBackend], "it may have kept none");
+    worker.kill();
+    let mut worker = Worker { name: "w2", env: &env, ..Worker::default() }.start(&redis);
+    agent.knows("w2@test").await;
+    let kept = publisher.task("floor.slow", json!([0]));
+    agent.saw(&kept, TaskEventKind::Succeeded).await;
+    let gone = || agent.worker("w1@test").filter(|w| w.sign == taskplane_model::fleet::WorkerSign::Offline);
+    eventually("w1 is gone", gone).await;
+    let task = ask(&agent.engine, &first).await;
+    assert_eq!((task.state, task.unseen), (FoundState::Unknown, Vec::new()));
+    let evidence = task.evidence.join("; ");
+    assert!(
+        evidence.contains("keep their results") && evidence.contains("w1@test, which had it, is gone"),
+        "{evidence}"
+    );
+    worker.kill();
     agent.stop().await;
 }

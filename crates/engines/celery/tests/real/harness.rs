@@ -23,7 +23,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// Nothing that is awaited takes longer on a slow machine.
-const DEADLINE: Duration = Duration::from_secs(40);
+const DEADLINE: Duration = Duration::from_secs(90);
 
 /// The first value a look gives, awaited.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -238,6 +238,16 @@ fn celery(place: &impl Place, env: &[(&str, &str)]) -> Command {
     command
 }
 
+/// Makes the tables of the application's Django.
+pub(crate) async fn migrate(place: &impl Place, env: &[(&str, &str)]) {
+    let mut command = celery(place, env);
+    let code =
+        "import shop_floor; from django.core.management import call_command; call_command('migrate', verbosity=0)";
+    command.args(["-c", code]);
+    let status = blocking(move || command.status().expect("Python runs")).await;
+    assert!(status.success(), "the tables cannot be made");
+}
+
 /// A Python process of the demo shop.
 pub(crate) fn shop(redis: &Redis, args: &[&str]) -> Process {
     let mut command = Command::new(python());
@@ -328,6 +338,7 @@ pub(crate) fn config(place: &impl Place) -> CeleryConfig {
         result_hold: ms(1_000),
         sample_every: ms(200),
         control_every: ms(20_000),
+        results_every: ms(200),
         worker_silence: ms(6_000),
         reconnect: (ms(50), ms(500)),
         ..Timings::default()

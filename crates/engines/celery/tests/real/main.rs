@@ -8,6 +8,7 @@ mod asking;
 mod cancelling;
 mod chords;
 mod conformance;
+mod database_results;
 mod demo;
 mod event_switch;
 mod guarded_redis;

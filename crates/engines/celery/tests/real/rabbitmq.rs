@@ -308,3 +308,18 @@ async fn results_on_redis_are_read_beside_it() {
     let again = agent.engine.retry_task(&retry(&fail)).await.expect("published");
     assert_eq!(redis.result(&again.new_task_id).await["args"], json!([long]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_nobody_consumes_is_known_from_the_settings_of_the_workers() {
+    let rabbit = Rabbit::start().await;
+    let env = [("TEST_QUEUES", "celery,forgotten")];
+    let args = ["--pool", "prefork", "--concurrency", "1", "--queues", "celery"];
+    let _worker = Worker { args: &args, env: &env, ..Worker::default() }.start(&rabbit);
+    // It is made by who sends to it.
+    let mut publisher = Publisher::start(&rabbit, &env);
+    publisher.send(json!({"task": "floor.echo", "options": {"queue": "forgotten"}}));
+    let agent = Agent::start(&rabbit).await;
+    let seen = eventually("the queue", || agent.queue("forgotten").filter(|queue| queue.depth == Some(1))).await;
+    assert_eq!(seen.consumers, Some(0));
+    agent.stop().await;
+}

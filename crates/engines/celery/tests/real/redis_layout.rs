@@ -7,7 +7,7 @@ use taskplane_agent::engine::Engine as _;
 use taskplane_engine_celery::CeleryConfig;
 use taskplane_model::TaskEventKind;
 
-use crate::harness::{Agent, Place, Publisher, Redis, Worker, config};
+use crate::harness::{Agent, Place, Publisher, Redis, Worker, config, eventually};
 
 /// An application with transport options, of which the agent may be told or not.
 struct Unusual {
@@ -50,8 +50,9 @@ impl Place for Unusual {
 async fn is_told_apart(options: Value, told: &'static str, says: &str) {
     let place = Unusual { redis: Redis::start().await, options, told };
     let _worker = Worker::default().start(&place);
+    let log = place.dir().join("w1.log");
+    eventually("the worker is up", || std::fs::read_to_string(&log).ok()?.contains(" ready.").then_some(())).await;
     let untold = Agent::begin(CeleryConfig { broker_url: place.broker_url(), ..config(&place) });
-    // It looks again from time to time: the worker may not be up yet.
     let said = untold.says(says).await;
     assert!(said.contains(told) || told.starts_with("global"), "{said}");
     untold.stop().await;

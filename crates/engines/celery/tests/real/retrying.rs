@@ -1,10 +1,11 @@
 //! Retrying tasks, from each place where their arguments may still be.
 
 use serde_json::json;
-use taskplane_agent::engine::{Engine as _, KnownTask, RetryRequest};
+use taskplane_agent::engine::{Engine as _, KnownBy, KnownTask, RetryRequest};
+use taskplane_engine_celery::CeleryConfig;
 use taskplane_model::{TaskEventKind, Timestamp};
 
-use crate::harness::{Agent, Publisher, Redis, Worker, config};
+use crate::harness::{Agent, Place as _, Publisher, Redis, Worker, config};
 
 fn retry(id: &str) -> RetryRequest {
     RetryRequest { task_id: id.into(), ..RetryRequest::default() }
@@ -172,4 +173,32 @@ async fn with_an_eta_and_a_priority_the_worker_takes_it_in_time() {
     let done = Timestamp::parse_rfc3339(meta["date_done"].as_str().expect("a date")).expect("a time");
     assert!(done >= eta, "{done} is before {eta}");
     assert_eq!(agent.saw(&again.new_task_id, TaskEventKind::Sent).await.eta, Some(eta));
+}
+
+#[tokio::test]
+async fn an_agent_that_comes_again_has_what_failed_before_and_knows_where_to_send_it() {
+    let redis = Redis::start().await;
+    // With two queues its worker does not tell which one a task came from.
+    let env = [("TEST_QUEUES", "celery,mail")];
+    let _worker = Worker { env: &env, ..Worker::default() }.start(&redis);
+    let kept = CeleryConfig { payload_dir: Some(redis.dir().join("payloads")), ..config(&redis) };
+    let first = Agent::with(kept.clone()).await;
+    first.knows("w1@test").await;
+    let mut publisher = Publisher::start(&redis, &env);
+    let failed: Vec<String> = (0..2).map(|n| publisher.task("floor.fail", json!([n, "kept"]))).collect();
+    for id in &failed {
+        first.saw(id, TaskEventKind::Failed).await;
+    }
+    first.stop().await;
+
+    // At once, before it has met the worker.
+    let second = Agent::begin(kept);
+    let again = second.engine.retry_task(&retry(&failed[0])).await.expect("published");
+    assert_eq!(redis.result(&again.new_task_id).await["status"], "FAILURE");
+    // What it reads from the backend of the time before says that the task failed, and not what it was called with.
+    assert_eq!(second.saw(&failed[1], TaskEventKind::Failed).await.known_by, Some(KnownBy::ResultBackend));
+    let sent_again = second.engine.retry_task(&retry(&failed[1])).await.expect("published");
+    let seen = second.saw(&sent_again.new_task_id, TaskEventKind::Failed).await;
+    assert_eq!(seen.exception_message.as_deref(), Some("it's broken"));
+    second.stop().await;
 }

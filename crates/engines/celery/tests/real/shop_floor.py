@@ -8,6 +8,19 @@ import time
 from celery import Celery
 from kombu import Queue
 
+if "TEST_DJANGO_DATABASE" in os.environ:
+    import django
+    from django.conf import settings
+
+    database = json.loads(os.environ["TEST_DJANGO_DATABASE"])
+    settings.configure(
+        DATABASES={"default": database},
+        INSTALLED_APPS=["django_celery_results"],
+        USE_TZ=True,
+        TIME_ZONE="UTC",
+    )
+    django.setup()
+
 URL = os.environ["TEST_BROKER_URL"]
 # RabbitMQ wants to know at once what kind of queue it is to make.
 ARGUMENTS = json.loads(os.environ.get("TEST_QUEUE_ARGUMENTS", "{}"))

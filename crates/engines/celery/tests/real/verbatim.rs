@@ -110,7 +110,8 @@ async fn on_rabbitmq_too() {
         agent.saw(&id, TaskEventKind::Failed).await;
         let mut raw: Value = serde_json::from_str(&envelope(&id, options).await).expect("JSON");
         raw["headers"]["task"] = json!("floor.echo");
-        agent.engine.told_original(raw.to_string().as_bytes());
+        let received = json!({"event_type": "task_received", "engine": "celery", "task_id": id, "retries": 0, "worker": "w1@test"});
+        agent.engine.told(Some(raw.to_string().into_bytes()), &received.to_string());
         let again = agent.engine.retry_task(&retry(&id)).await.expect("published").new_task_id;
         let done = agent.saw(&again, TaskEventKind::Succeeded).await;
         assert_eq!(done.result.as_ref().map(|result| &result["args"][1]), Some(&json!(7)));

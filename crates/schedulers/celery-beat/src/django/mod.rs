@@ -1,13 +1,9 @@
 //! django-celery-beat: schedules in the application's database, on PostgreSQL, MySQL, MariaDB or SQLite.
 //!
-//! [`tables`] reads, [`write`] changes, both in the words of [`statement`] over a connection of [`database`], which
-//! [`address`] names.
+//! [`tables`] reads, [`write`] changes; [`database`] says what goes wrong.
 
-mod address;
 mod database;
-mod statement;
 mod tables;
-mod tls;
 mod write;
 
 use std::time::Duration;
@@ -16,27 +12,27 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use taskplane_agent::engine::{CommandError, EnqueueRequest};
 use taskplane_agent::scheduler::{ChangedSchedule, ScheduleChange, ScheduleObserver, Scheduler};
-use tokio::sync::{Mutex, Notify};
-use tokio::time::Instant;
+use taskplane_application_database::{Access, Address, Database, Session};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-pub use address::AddressError;
+pub use database::AddressError;
 
 use crate::clock::now;
 use crate::periodic_task::{PeriodicTask, missing, told};
+use crate::undone::{LOOK_AFTER, MAX_TRIES, is_undone};
 use crate::watch::{Read, Source, watch};
-use address::Address;
-use database::{DatabaseError, Session};
-use write::{Writing, Written};
+use database::{DatabaseError, NotChanged};
+use write::{Change, Writing, Written};
 
 /// Beat looks every 5 s whether there was a change, and misses the first one ever: it is told again after so long.
 const MARK_AGAIN: Duration = Duration::from_secs(6);
 
 /// django-celery-beat's schedules.
 pub struct DjangoBeat {
-    address: Address,
-    /// One connection for everything, opened when it is needed.
-    session: Mutex<Option<Session>>,
+    /// One connection for everything.
+    database: Database,
     /// Something was changed from here.
     changed: Notify,
     /// When to tell beat again of a change that it cannot have noticed.
@@ -50,52 +46,48 @@ impl DjangoBeat {
     /// The URL is none of a database that can be used.
     pub fn new(url: &str) -> Result<Self, AddressError> {
         Ok(Self {
-            address: Address::parse(url)?,
-            session: Mutex::new(None),
+            database: Database::new(Address::parse(url)?, Access::Write),
             changed: Notify::new(),
             mark_again: std::sync::Mutex::new(None),
         })
     }
 
-    /// Works with the connection, which is opened where there is none, and given up when it failed.
-    async fn with<T, E: EndsSession>(
-        &self,
-        work: impl AsyncFnOnce(&mut Session, &Address) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut slot = self.session.lock().await;
-        // While it works it is not in its slot: one that is cut off in the middle is never used again.
-        let mut session = match slot.take().filter(Session::is_usable) {
-            Some(session) => session,
-            None => Session::open(&self.address).await?,
-        };
-        let outcome = work(&mut session, &self.address).await;
-        let is_usable = match &outcome {
-            Ok(_) => true,
-            Err(error) => !error.ends_session() && session.run("ROLLBACK", &self.address).await.is_ok(),
-        };
-        *slot = Some(session).filter(|_| is_usable);
-        outcome
+    /// Changes something, sees to it that it lasts, and says what it is now.
+    async fn change(&self, change: Change<'_>) -> Result<(Option<PeriodicTask>, Option<String>), CommandError> {
+        let (mut task, first) = self.make(change).await?;
+        for _ in 1..MAX_TRIES {
+            let Some(before) = &first.before else { break };
+            sleep(LOOK_AFTER).await;
+            let look = self.database.with(async |session: &mut Session| tables::one(session, first.id, false).await);
+            // It is made: that it cannot be looked at says nothing else.
+            let Ok(now) = look.await else { break };
+            if !is_undone(before, task.as_ref(), now.as_ref()) {
+                break;
+            }
+            tracing::debug!(schedule = first.id, "beat has undone a change, which is made again");
+            (task, _) = self.make(change).await?;
+        }
+        Ok((task, first.message))
     }
 
     /// Changes something, and reads what it is now.
-    async fn change(
-        &self,
-        work: impl AsyncFnOnce(Writing<'_>) -> Result<Written, CommandError>,
-    ) -> Result<(Option<PeriodicTask>, Option<String>), CommandError> {
+    async fn make(&self, change: Change<'_>) -> Result<(Option<PeriodicTask>, Written), CommandError> {
         let (task, written) = self
-            .with(async |session: &mut Session, address: &Address| {
-                let written = work(Writing::begin(session, address).await?).await?;
+            .database
+            .with(async |session: &mut Session| {
+                let written = Writing::begin(session).await?.make(change).await.map_err(NotChanged)?;
                 // The change is made: whatever reading says, that it was not would be wrong.
-                let task = tables::one(session, address, written.id, false).await.unwrap_or_default();
-                Ok::<_, CommandError>((task, written))
+                let task = tables::one(session, written.id, false).await.unwrap_or_default();
+                Ok((task, written))
             })
-            .await?;
+            .await
+            .map_err(|NotChanged(error)| error)?;
         if written.is_first_mark {
             *self.mark_again.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
                 Some(Instant::now() + MARK_AGAIN);
         }
         self.changed.notify_one();
-        Ok((task, written.message))
+        Ok((task, written))
     }
 
     /// Marks a change again, when it is time.
@@ -104,29 +96,9 @@ impl DjangoBeat {
         if due().is_none_or(|at| Instant::now() < at) {
             return Ok(());
         }
-        self.with(async |session: &mut Session, address: &Address| {
-            Writing::begin(session, address).await?.mark_again().await
-        })
-        .await?;
+        self.database.with(async |session: &mut Session| Writing::begin(session).await?.mark_again().await).await?;
         *due() = None;
         Ok(())
-    }
-}
-
-/// An error after which a connection may be of no more use.
-trait EndsSession: From<DatabaseError> {
-    fn ends_session(&self) -> bool;
-}
-
-impl EndsSession for DatabaseError {
-    fn ends_session(&self) -> bool {
-        self.ends_session()
-    }
-}
-
-impl EndsSession for CommandError {
-    fn ends_session(&self) -> bool {
-        matches!(self, Self::Engine(_))
     }
 }
 
@@ -135,15 +107,15 @@ impl Source for DjangoBeat {
 
     async fn read(&self, known: Option<&str>) -> Result<Option<Read>, DatabaseError> {
         self.mark_again().await?;
-        self.with(async |session: &mut Session, address: &Address| {
-            let marker = format!("{:?}", tables::marker(session, address).await?);
+        let read = self.database.with(async |session: &mut Session| {
+            let marker = format!("{:?}", tables::marker(session).await?);
             if known == Some(marker.as_str()) {
                 return Ok(None);
             }
-            let (tasks, are_more) = tables::all(session, address).await?;
+            let (tasks, are_more) = tables::all(session).await?;
             Ok(Some(Read { marker, tasks, are_more }))
-        })
-        .await
+        });
+        read.await
     }
 }
 
@@ -175,34 +147,27 @@ impl Scheduler for DjangoBeat {
     }
 
     async fn create(&self, change: &ScheduleChange) -> Result<ChangedSchedule, CommandError> {
-        self.change(async |writing: Writing<'_>| writing.create(change).await)
-            .await
-            .map(|(task, message)| told(task, message))
+        self.change(Change::Create(change)).await.map(|(task, message)| told(task, message))
     }
 
     async fn update(&self, id: &str, change: &ScheduleChange) -> Result<ChangedSchedule, CommandError> {
         let id = key(id)?;
-        self.change(async |writing: Writing<'_>| writing.update(id, change).await)
-            .await
-            .map(|(task, message)| told(task, message))
+        self.change(Change::Update(id, change)).await.map(|(task, message)| told(task, message))
     }
 
     async fn delete(&self, id: &str) -> Result<Option<String>, CommandError> {
         let id = key(id)?;
-        Ok(self.change(async |writing: Writing<'_>| writing.delete(id).await).await?.1)
+        Ok(self.change(Change::Delete(id)).await?.1)
     }
 
     async fn pause(&self, id: &str, paused: bool) -> Result<ChangedSchedule, CommandError> {
         let id = key(id)?;
-        self.change(async |writing: Writing<'_>| writing.pause(id, paused).await)
-            .await
-            .map(|(task, message)| told(task, message))
+        self.change(Change::Pause(id, paused)).await.map(|(task, message)| told(task, message))
     }
 
     async fn task_of(&self, id: &str) -> Result<EnqueueRequest, CommandError> {
         let key = key(id)?;
-        let one =
-            self.with(async |session: &mut Session, address: &Address| tables::one(session, address, key, false).await);
+        let one = self.database.with(async |session: &mut Session| tables::one(session, key, false).await);
         let task = one.await?.ok_or_else(|| missing(id))?;
         task.run_now(now())
     }

@@ -1,10 +1,9 @@
 //! Reading django-celery-beat's tables.
 
 use taskplane_agent::scheduler::MAX_SCHEDULES;
+use taskplane_application_database::{Dialect, Row, Session, Statement, Value};
 
-use super::address::Address;
-use super::database::{DatabaseError, Session};
-use super::statement::{Dialect, Row, Statement, Value};
+use super::database::DatabaseError;
 use crate::periodic_task::{Columns, PeriodicTask, Times};
 
 pub(super) const TASKS: &str = "django_celery_beat_periodictask";
@@ -15,10 +14,10 @@ pub(super) const SOLAR: &str = "django_celery_beat_solarschedule";
 pub(super) const CHANGES: &str = "django_celery_beat_periodictasks";
 
 /// All schedules by id, at most [`MAX_SCHEDULES`]; and whether there are more.
-pub(super) async fn all(session: &mut Session, address: &Address) -> Result<(Vec<PeriodicTask>, bool), DatabaseError> {
+pub(super) async fn all(session: &mut Session) -> Result<(Vec<PeriodicTask>, bool), DatabaseError> {
     let limit = i64::try_from(MAX_SCHEDULES).unwrap_or(i64::MAX) + 1;
     let select = select(session.dialect()).sql(&format!(" ORDER BY t.id LIMIT {limit}"));
-    let mut tasks: Vec<PeriodicTask> = session.rows(select, address).await?.into_iter().filter_map(task).collect();
+    let mut tasks: Vec<PeriodicTask> = session.rows(select).await?.into_iter().filter_map(task).collect();
     let are_more = tasks.len() > MAX_SCHEDULES;
     tasks.truncate(MAX_SCHEDULES);
     Ok((tasks, are_more))
@@ -27,18 +26,17 @@ pub(super) async fn all(session: &mut Session, address: &Address) -> Result<(Vec
 /// One schedule. In a transaction that will change it, nobody else does meanwhile.
 pub(super) async fn one(
     session: &mut Session,
-    address: &Address,
     id: i64,
     for_update: bool,
 ) -> Result<Option<PeriodicTask>, DatabaseError> {
     let dialect = session.dialect();
     let lock = if for_update { dialect.for_update("t") } else { String::new() };
     let select = select(dialect).sql(" WHERE ").all_of(&[("t.id", Value::Integer(Some(id)))]).sql(&lock);
-    Ok(session.rows(select, address).await?.into_iter().next().and_then(task))
+    Ok(session.rows(select).await?.into_iter().next().and_then(task))
 }
 
 /// What is different after any change that is worth reading all rows again.
-pub(super) async fn marker(session: &mut Session, address: &Address) -> Result<Vec<Option<String>>, DatabaseError> {
+pub(super) async fn marker(session: &mut Session) -> Result<Vec<Option<String>>, DatabaseError> {
     let d = session.dialect();
     let (last, changed, run) =
         (d.instant("last_update"), d.instant("max(date_changed)"), d.instant("max(last_run_at)"));
@@ -46,8 +44,8 @@ pub(super) async fn marker(session: &mut Session, address: &Address) -> Result<V
     let sql = format!(
         "SELECT (SELECT {last} FROM {CHANGES} WHERE ident = 1), {count}, {highest}, {changed}, {run}, {runs} FROM {TASKS}"
     );
-    let rows = session.rows(Statement::new(d, &sql), address).await?;
-    Ok(rows.into_iter().next().map(|row| row.0.collect()).unwrap_or_default())
+    let rows = session.rows(Statement::new(d, &sql)).await?;
+    Ok(rows.into_iter().next().map(Row::texts).unwrap_or_default())
 }
 
 fn select(d: Dialect) -> Statement {

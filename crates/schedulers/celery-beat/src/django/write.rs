@@ -3,11 +3,10 @@
 use serde_json::Value as Json;
 use taskplane_agent::engine::CommandError;
 use taskplane_agent::scheduler::ScheduleChange;
+use taskplane_application_database::{self as application, Dialect, Row, Session, Statement, Value};
 use taskplane_model::Timestamp;
 
-use super::address::Address;
-use super::database::{DatabaseError, Session};
-use super::statement::{Statement, Value};
+use super::database::DatabaseError;
 use super::tables::{self, CHANGES, CLOCKED, CRONTABS, INTERVALS, SOLAR, TASKS};
 use crate::periodic_task::PeriodicTask;
 use crate::validate::{TimesRow, times_row};
@@ -16,14 +15,24 @@ use crate::wanted::Wanted;
 /// One transaction.
 pub(super) struct Writing<'a> {
     session: &'a mut Session,
-    address: &'a Address,
     now: Timestamp,
+}
+
+/// What a transaction does.
+#[derive(Clone, Copy)]
+pub(super) enum Change<'a> {
+    Create(&'a ScheduleChange),
+    Update(i64, &'a ScheduleChange),
+    Pause(i64, bool),
+    Delete(i64),
 }
 
 /// What came of a transaction.
 pub(super) struct Written {
     /// The schedule's id.
     pub(super) id: i64,
+    /// What it was, if it was there.
+    pub(super) before: Option<PeriodicTask>,
     /// Beat had never been told of a change: it does not notice the first time.
     pub(super) is_first_mark: bool,
     /// What to know about it, for people.
@@ -32,16 +41,26 @@ pub(super) struct Written {
 
 impl<'a> Writing<'a> {
     /// Begins. Unless [`Self::commit`] is called, nothing of it stays.
-    pub(super) async fn begin(session: &'a mut Session, address: &'a Address) -> Result<Self, DatabaseError> {
-        session.begin(address).await?;
+    pub(super) async fn begin(session: &'a mut Session) -> Result<Self, DatabaseError> {
+        session.begin().await?;
         let clock = format!("SELECT {}", session.dialect().clock());
         let clock = Statement::new(session.dialect(), &clock);
-        let mut rows = session.rows(clock, address).await?.into_iter();
+        let mut rows = session.rows(clock).await?.into_iter();
         let now = rows.next().and_then(|mut row| row.instant()).unwrap_or_else(crate::clock::now);
-        Ok(Self { session, address, now })
+        Ok(Self { session, now })
     }
 
-    pub(super) async fn create(mut self, change: &ScheduleChange) -> Result<Written, CommandError> {
+    /// Makes a change.
+    pub(super) async fn make(self, change: Change<'_>) -> Result<Written, CommandError> {
+        match change {
+            Change::Create(change) => self.create(change).await,
+            Change::Update(id, change) => self.update(id, change).await,
+            Change::Pause(id, paused) => self.pause(id, paused).await,
+            Change::Delete(id) => self.delete(id).await,
+        }
+    }
+
+    async fn create(mut self, change: &ScheduleChange) -> Result<Written, CommandError> {
         let wanted = Wanted::new(change)?;
         let times = times_row(&wanted)?;
         let [interval, crontab, solar, clocked] = self.times_ids(&times).await?;
@@ -59,10 +78,10 @@ impl<'a> Writing<'a> {
         ]);
         let id = self.insert(TASKS, &columns).await?;
         let is_first_mark = self.commit().await?;
-        Ok(Written { id, is_first_mark, message: None })
+        Ok(Written { id, before: None, is_first_mark, message: None })
     }
 
-    pub(super) async fn update(mut self, id: i64, change: &ScheduleChange) -> Result<Written, CommandError> {
+    async fn update(mut self, id: i64, change: &ScheduleChange) -> Result<Written, CommandError> {
         let task = self.existing(id).await?;
         let wanted = Wanted::changed(&task.entry, change)?;
         let times = times_row(&wanted)?;
@@ -82,10 +101,11 @@ impl<'a> Writing<'a> {
         columns.push(("date_changed", Value::Instant(Some(self.now))));
         self.set(id, &columns).await?;
         let is_first_mark = self.commit().await?;
-        Ok(Written { id, is_first_mark, message: task.comes_back("what its code says of it comes back") })
+        let message = task.comes_back("what its code says of it comes back");
+        Ok(Written { id, before: Some(task), is_first_mark, message })
     }
 
-    pub(super) async fn pause(mut self, id: i64, paused: bool) -> Result<Written, CommandError> {
+    async fn pause(mut self, id: i64, paused: bool) -> Result<Written, CommandError> {
         let task = self.existing(id).await?;
         let mut columns = vec![("enabled", Value::Flag(!paused)), ("date_changed", Value::Instant(Some(self.now)))];
         if paused {
@@ -99,15 +119,16 @@ impl<'a> Writing<'a> {
         };
         self.set(id, &columns).await?;
         let is_first_mark = self.commit().await?;
-        Ok(Written { id, is_first_mark, message })
+        Ok(Written { id, before: Some(task), is_first_mark, message })
     }
 
-    pub(super) async fn delete(mut self, id: i64) -> Result<Written, CommandError> {
+    async fn delete(mut self, id: i64) -> Result<Written, CommandError> {
         let task = self.existing(id).await?;
         let delete = Statement::new(self.session.dialect(), &format!("DELETE FROM {TASKS} WHERE "));
         self.rows(delete.all_of(&[("id", Value::Integer(Some(id)))])).await?;
         let is_first_mark = self.commit().await?;
-        Ok(Written { id, is_first_mark, message: task.comes_back("it comes back") })
+        let message = task.comes_back("it comes back");
+        Ok(Written { id, before: Some(task), is_first_mark, message })
     }
 
     /// Tells beat once more that there was a change.
@@ -116,7 +137,7 @@ impl<'a> Writing<'a> {
     }
 
     async fn existing(&mut self, id: i64) -> Result<PeriodicTask, CommandError> {
-        let found = tables::one(self.session, self.address, id, true).await?;
+        let found = tables::one(self.session, id, true).await?;
         found.ok_or_else(|| CommandError::NotFound(format!("there is no schedule with the id {id} any more")))
     }
 
@@ -139,7 +160,7 @@ impl<'a> Writing<'a> {
             Statement::update(dialect, CHANGES, &[mark], key())
         };
         self.rows(statement).await?;
-        self.session.run("COMMIT", self.address).await?;
+        self.session.run("COMMIT").await?;
         Ok(is_first)
     }
 
@@ -189,7 +210,7 @@ impl<'a> Writing<'a> {
     async fn insert(&mut self, table: &str, columns: &[(&'static str, Value)]) -> Result<i64, DatabaseError> {
         let dialect = self.session.dialect();
         let mut insert = Statement::insert(dialect, table, columns);
-        let is_mysql = dialect == super::statement::Dialect::Mysql;
+        let is_mysql = dialect == Dialect::Mysql;
         if !is_mysql {
             insert = insert.sql(&format!(" RETURNING {}", dialect.column("id")));
         }
@@ -198,11 +219,14 @@ impl<'a> Writing<'a> {
             rows = self.rows(Statement::new(dialect, "SELECT LAST_INSERT_ID()")).await?;
         }
         let id = rows.into_iter().next().and_then(|mut row| row.number());
-        id.ok_or_else(|| DatabaseError::Other(format!("the database does not tell the id of a new row of {table}")))
+        id.ok_or_else(|| {
+            application::DatabaseError::Other(format!("the database does not tell the id of a new row of {table}"))
+                .into()
+        })
     }
 
-    async fn rows(&mut self, statement: Statement) -> Result<Vec<super::statement::Row>, DatabaseError> {
-        self.session.rows(statement, self.address).await
+    async fn rows(&mut self, statement: Statement) -> Result<Vec<Row>, DatabaseError> {
+        Ok(self.session.rows(statement).await?)
     }
 }
 

@@ -4,6 +4,8 @@ from django.http import HttpResponse
 from django.urls import path
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from clock.tasks import chime
+
 
 def edit(request):
     """What the admin does when somebody saves its form."""
@@ -11,6 +13,10 @@ def edit(request):
     fields = {"interval": every, "task": "clock.chime", "args": "[3]"}
     task, _ = PeriodicTask.objects.update_or_create(name=request.GET["name"], defaults=fields)
     return HttpResponse(task.pk)
+
+
+def strike(request):
+    return HttpResponse(chime.delay(1).id)
 
 
 def stored(request):
@@ -32,4 +38,4 @@ def stored(request):
     return HttpResponse(json.dumps(rows))
 
 
-urlpatterns = [path("edit", edit), path("stored", stored)]
+urlpatterns = [path("edit", edit), path("stored", stored), path("strike", strike)]

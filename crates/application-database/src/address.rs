@@ -7,20 +7,19 @@ use mysql_async::{Opts, OptsBuilder, SslOpts};
 use thiserror::Error;
 use tokio_postgres::config::SslMode;
 
+use crate::Dialect;
+
 /// How long to try to reach one address of a server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a URL cannot be used. Never shows it: it may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "the URL of django-celery-beat's database is not usable: {0}. Write it as sqlite:///absolute/path.db, \
-     postgres://user:password@host:5432/database or mysql://user:password@host:3306/database"
-)]
+#[error("{0}")]
 pub struct AddressError(String);
 
 /// Whom to believe that it is the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trust {
+pub(crate) enum Trust {
     /// Whoever answers. Protects from listeners, not from impostors.
     Anyone,
     /// Who has a certificate for the host's name from an authority that the system trusts.
@@ -29,19 +28,27 @@ pub(super) enum Trust {
     File(PathBuf),
 }
 
-/// A parsed address.
+/// Where a database is, and how it is entered.
 #[derive(Clone)]
-pub(super) enum Address {
+pub struct Address(pub(crate) Place);
+
+#[derive(Clone)]
+pub(crate) enum Place {
     Postgres(Box<tokio_postgres::Config>, Trust),
     Mysql(Opts),
     Sqlite(PathBuf),
 }
 
 impl Address {
-    pub(super) fn parse(url: &str) -> Result<Self, AddressError> {
+    /// Reads a URL: `sqlite:///absolute/path.db`, `postgres://user:password@host:5432/database` or
+    /// `mysql://user:password@host:3306/database`, the latter two with `sslmode` and `sslrootcert`.
+    ///
+    /// # Errors
+    /// It is none of these.
+    pub fn parse(url: &str) -> Result<Self, AddressError> {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;
         match scheme {
-            "sqlite" if rest.starts_with('/') => Ok(Self::Sqlite(PathBuf::from(rest))),
+            "sqlite" if rest.starts_with('/') => Ok(Self(Place::Sqlite(PathBuf::from(rest)))),
             "sqlite" => Err(wrong("the path of a SQLite file must be absolute")),
             "postgres" | "postgresql" => postgres(url),
             "mysql" | "mariadb" => mysql(rest),
@@ -49,10 +56,19 @@ impl Address {
         }
     }
 
+    /// What it understands.
+    pub fn dialect(&self) -> Dialect {
+        match self.0 {
+            Place::Postgres(..) => Dialect::Postgres,
+            Place::Mysql(_) => Dialect::Mysql,
+            Place::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
     /// The database for people: nothing secret.
-    pub(super) fn shown(&self) -> String {
-        match self {
-            Self::Postgres(config, _) => {
+    pub fn shown(&self) -> String {
+        match &self.0 {
+            Place::Postgres(config, _) => {
                 let hosts = config.get_hosts().iter().map(|host| match host {
                     tokio_postgres::config::Host::Tcp(name) => name.clone(),
                     #[cfg(unix)]
@@ -63,11 +79,11 @@ impl Address {
                 let database = config.get_dbname().or_else(|| config.get_user()).unwrap_or_default();
                 format!("PostgreSQL at {}:{port}/{database}", hosts.join(","))
             }
-            Self::Mysql(opts) => {
+            Place::Mysql(opts) => {
                 let database = opts.db_name().unwrap_or_default();
                 format!("MySQL at {}:{}/{database}", opts.ip_or_hostname(), opts.tcp_port())
             }
-            Self::Sqlite(path) => format!("SQLite at {}", path.display()),
+            Place::Sqlite(path) => format!("SQLite at {}", path.display()),
         }
     }
 }
@@ -122,7 +138,7 @@ fn postgres(url: &str) -> Result<Address, AddressError> {
     if config.get_application_name().is_none() {
         config.application_name("taskplane-agent");
     }
-    Ok(Address::Postgres(Box::new(config), trust.unwrap_or(Trust::Anyone)))
+    Ok(Address(Place::Postgres(Box::new(config), trust.unwrap_or(Trust::Anyone))))
 }
 
 fn mysql(rest: &str) -> Result<Address, AddressError> {
@@ -144,7 +160,7 @@ fn mysql(rest: &str) -> Result<Address, AddressError> {
         };
         builder = builder.ssl_opts(ssl);
     }
-    Ok(Address::Mysql(builder.into()))
+    Ok(Address(Place::Mysql(builder.into())))
 }
 
 #[cfg(test)]
@@ -176,7 +192,7 @@ mod tests {
             "mysql://h/d",
         ] {
             let error = Address::parse(url).map(|address| address.shown()).expect_err(url).to_string();
-            assert!(error.contains("sqlite:///absolute") && !error.contains("hunter2"), "{url}: {error}");
+            assert!(!error.is_empty() && !error.contains("hunter2"), "{url}: {error}");
         }
     }
 }

@@ -5,48 +5,58 @@ use taskplane_model::Timestamp;
 
 /// Whose SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub enum Dialect {
+    /// PostgreSQL.
     Postgres,
-    /// And MariaDB.
+    /// MySQL and MariaDB.
     Mysql,
+    /// SQLite.
     Sqlite,
 }
 
 /// A value of a column. `None` is `NULL`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub enum Value {
+    /// A text.
     Text(Option<String>),
+    /// A whole number.
     Integer(Option<i64>),
+    /// True or false.
     Flag(bool),
+    /// A decimal number, as it is written.
     Decimal(String),
+    /// An instant.
     Instant(Option<Timestamp>),
 }
 
 impl Value {
-    pub(super) fn text(text: impl Into<String>) -> Self {
+    /// A text that is there.
+    pub fn text(text: impl Into<String>) -> Self {
         Self::Text(Some(text.into()))
     }
 }
 
 /// One statement, with its values beside it.
-pub(super) struct Statement {
+pub struct Statement {
     dialect: Dialect,
-    pub(super) sql: String,
-    pub(super) values: Vec<Option<String>>,
+    pub(crate) sql: String,
+    pub(crate) values: Vec<Option<String>>,
 }
 
 impl Statement {
-    pub(super) fn new(dialect: Dialect, sql: &str) -> Self {
+    /// The beginning of one.
+    pub fn new(dialect: Dialect, sql: &str) -> Self {
         Self { dialect, sql: sql.to_owned(), values: Vec::new() }
     }
 
-    pub(super) fn sql(mut self, sql: &str) -> Self {
+    /// More of it, as it is: never what comes from outside.
+    pub fn sql(mut self, sql: &str) -> Self {
         self.sql.push_str(sql);
         self
     }
 
     /// A value, bound.
-    pub(super) fn bind(mut self, value: &Value) -> Self {
+    pub fn bind(mut self, value: &Value) -> Self {
         let n = self.values.len() + 1;
         let typed = |postgres: &str| match self.dialect {
             Dialect::Postgres => format!("${n}::text::{postgres}"),
@@ -66,15 +76,26 @@ impl Statement {
     }
 
     /// `column = value AND …`
-    pub(super) fn all_of(mut self, columns: &[(&str, Value)]) -> Self {
+    pub fn all_of(mut self, columns: &[(&str, Value)]) -> Self {
         for (at, (column, value)) in columns.iter().enumerate() {
             self = self.sql(if at == 0 { "" } else { " AND " }).sql(column).sql(" = ").bind(value);
         }
         self
     }
 
+    /// `column IN (value, …)`, which no row is where there are no values.
+    pub fn any_of(mut self, column: &str, values: impl IntoIterator<Item = Value>) -> Self {
+        self = self.sql(column).sql(" IN (");
+        let mut count = 0;
+        for value in values {
+            self = self.sql(if count == 0 { "" } else { ", " }).bind(&value);
+            count += 1;
+        }
+        self.sql(if count == 0 { "NULL)" } else { ")" })
+    }
+
     /// `INSERT INTO table …`
-    pub(super) fn insert(dialect: Dialect, table: &str, columns: &[(&str, Value)]) -> Self {
+    pub fn insert(dialect: Dialect, table: &str, columns: &[(&str, Value)]) -> Self {
         let names: Vec<&str> = columns.iter().map(|(column, _)| *column).collect();
         let mut statement = Self::new(dialect, &format!("INSERT INTO {table} ({}) VALUES (", names.join(", ")));
         for (at, (_, value)) in columns.iter().enumerate() {
@@ -84,7 +105,7 @@ impl Statement {
     }
 
     /// `UPDATE table SET … WHERE key = value`
-    pub(super) fn update(dialect: Dialect, table: &str, columns: &[(&str, Value)], key: (&str, Value)) -> Self {
+    pub fn update(dialect: Dialect, table: &str, columns: &[(&str, Value)], key: (&str, Value)) -> Self {
         let mut statement = Self::new(dialect, &format!("UPDATE {table} SET "));
         for (at, (column, value)) in columns.iter().enumerate() {
             statement = statement.sql(if at == 0 { "" } else { ", " }).sql(column).sql(" = ").bind(value);
@@ -95,7 +116,7 @@ impl Statement {
 
 impl Dialect {
     /// A column that comes out as text.
-    pub(super) fn column(self, column: &str) -> String {
+    pub fn column(self, column: &str) -> String {
         match self {
             Self::Postgres => format!("{column}::text"),
             Self::Mysql => format!("CAST({column} AS CHAR)"),
@@ -103,8 +124,24 @@ impl Dialect {
         }
     }
 
-    /// A column of an instant, which [`instant`] reads.
-    pub(super) fn instant(self, column: &str) -> String {
+    /// A column of bytes, which [`Row::bytes`] reads.
+    pub fn bytes(self, column: &str) -> String {
+        match self {
+            Self::Postgres => format!("encode({column}, 'hex')"),
+            Self::Mysql | Self::Sqlite => format!("hex({column})"),
+        }
+    }
+
+    /// The name of a table or a column, in the quotes that it needs. Not for names from outside with quotes in them.
+    pub fn name(self, name: &str) -> String {
+        match self {
+            Self::Postgres | Self::Sqlite => format!("\"{name}\""),
+            Self::Mysql => format!("`{name}`"),
+        }
+    }
+
+    /// A column of an instant, which [`Row::instant`] reads.
+    pub fn instant(self, column: &str) -> String {
         match self {
             Self::Postgres => format!("to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"),
             Self::Mysql | Self::Sqlite => self.column(column),
@@ -112,7 +149,7 @@ impl Dialect {
     }
 
     /// The database's clock, as an instant's column.
-    pub(super) fn clock(self) -> String {
+    pub fn clock(self) -> String {
         match self {
             Self::Postgres => self.instant("clock_timestamp()"),
             Self::Mysql => "CAST(UTC_TIMESTAMP(6) AS CHAR)".to_owned(),
@@ -121,7 +158,7 @@ impl Dialect {
     }
 
     /// What keeps a row that was read from being changed by others. SQLite has locked everything already.
-    pub(super) fn for_update(self, table: &str) -> String {
+    pub fn for_update(self, table: &str) -> String {
         match self {
             Self::Postgres => format!(" FOR UPDATE OF {table}"),
             Self::Mysql => " FOR UPDATE".to_owned(),
@@ -140,33 +177,45 @@ fn written(at: Timestamp, dialect: Dialect) -> String {
 }
 
 /// Reads `2026-11-22 18:00:00[.123456]`, which is UTC.
-pub(super) fn instant(text: &str) -> Option<Timestamp> {
+fn instant(text: &str) -> Option<Timestamp> {
     let at: jiff::civil::DateTime = text.parse().ok()?;
     Some(Timestamp(at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_microsecond()))
 }
 
 /// One row, every column as text.
 #[derive(Debug)]
-pub(super) struct Row(pub(super) std::vec::IntoIter<Option<String>>);
+pub struct Row(pub(crate) std::vec::IntoIter<Option<String>>);
 
 impl Row {
+    /// What is left of it.
+    pub fn texts(self) -> Vec<Option<String>> {
+        self.0.collect()
+    }
+
     /// The next column.
-    pub(super) fn text(&mut self) -> Option<String> {
+    pub fn text(&mut self) -> Option<String> {
         self.0.next().flatten()
     }
 
     /// The next column, an instant.
-    pub(super) fn instant(&mut self) -> Option<Timestamp> {
+    pub fn instant(&mut self) -> Option<Timestamp> {
         self.text().as_deref().and_then(instant)
     }
 
+    /// The next column, bytes.
+    pub fn bytes(&mut self) -> Option<Vec<u8>> {
+        let text = self.text()?;
+        let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        text.as_bytes().chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?)).collect()
+    }
+
     /// The next column, a number.
-    pub(super) fn number<T: std::str::FromStr>(&mut self) -> Option<T> {
+    pub fn number<T: std::str::FromStr>(&mut self) -> Option<T> {
         self.text()?.parse().ok()
     }
 
     /// The next column, true or false.
-    pub(super) fn flag(&mut self) -> Option<bool> {
+    pub fn flag(&mut self) -> Option<bool> {
         Some(matches!(self.text()?.as_str(), "1" | "true" | "t"))
     }
 }
@@ -193,7 +242,17 @@ mod tests {
         let statement = Statement::update(Dialect::Postgres, "t", &columns, ("id", Value::Integer(Some(3))));
         assert_eq!(statement.sql, "UPDATE t SET a = $1::text::text, b = $2::text::boolean WHERE id = $3::text::bigint");
         assert_eq!(statement.values[0].as_deref(), Some("'; DROP TABLE x"));
+        let statement = Statement::new(Dialect::Sqlite, "").any_of("c", [Value::text("'"), Value::Integer(Some(1))]);
+        assert_eq!(statement.sql, "c IN (?1, ?2)");
+        assert_eq!(Statement::new(Dialect::Sqlite, "").any_of("c", []).sql, "c IN (NULL)");
         let statement = Statement::insert(Dialect::Mysql, "t", &columns);
         assert_eq!(statement.sql, "INSERT INTO t (a, b) VALUES (?, ?)");
+    }
+
+    #[test]
+    fn bytes_come_as_digits() {
+        let bytes = |text: &str| Row(vec![Some(text.to_owned())].into_iter()).bytes();
+        assert_eq!(bytes("80fF00"), Some(vec![0x80, 0xff, 0]));
+        assert_eq!((bytes(""), bytes("8"), bytes("zz")), (Some(Vec::new()), None, None));
     }
 }

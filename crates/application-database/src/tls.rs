@@ -9,11 +9,11 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::address::Trust;
-use super::database::DatabaseError;
+use crate::DatabaseError;
+use crate::address::Trust;
 
 /// What connects with TLS, believing whom `trust` says.
-pub(super) fn connector(trust: &Trust) -> Result<MakeRustlsConnect, DatabaseError> {
+pub(crate) fn connector(trust: &Trust) -> Result<MakeRustlsConnect, DatabaseError> {
     let failed = |error: &dyn std::fmt::Display| DatabaseError::Refused(format!("TLS cannot be set up: {error}"));
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
