@@ -30,6 +30,8 @@ LONGEST = [
     "e2e/why",
     "celery/real with an earlier Celery",
 ]
+# The same tree has the same verdict: property tests and crash tests roll the same dice. `cargo test` rolls new ones.
+SEED = {name: os.environ.get(name, "20260101") for name in ("PROPTEST_RNG_SEED", "TASKPLANE_TEST_SEED")}
 # Tests that do nothing but wait for workers and brokers of their own.
 MORE_THREADS = {"celery/real": 4}
 # Always on databases in PostgreSQL that they make themselves: told to use it, they would do the same again.
@@ -103,7 +105,7 @@ class Running:
             self.process = subprocess.Popen(
                 job.command,
                 cwd=job.folder,
-                env=os.environ | job.environment,
+                env=os.environ | SEED | job.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

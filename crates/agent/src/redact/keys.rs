@@ -1,5 +1,7 @@
 //! Which keys hide their whole value.
 
+use super::marker::without_markers;
+
 /// Hidden when the key, with its separators taken out, contains one of these: long enough not to occur by chance.
 const ANYWHERE: &[&str] = &[
     "password",
@@ -63,20 +65,22 @@ impl SecretKeys {
 
     /// True when the value under `key` must be hidden.
     pub(super) fn is_secret(&self, key: &str) -> bool {
+        let key = without_markers(key);
         if key.len() > MAX_KEY_BYTES {
             return true;
         }
-        let squashed = squash(key);
+        let squashed = squash(&key);
         let extra = self.extra.iter().map(String::as_str);
         if holds_any(&squashed, ANYWHERE.iter().copied().chain(extra)) {
             return true;
         }
         // The words stand in it one behind the other: what it does not hold, none of them is or ends with.
-        holds_any(&squashed, WORDS.iter().chain(WORD_ENDS).copied()) && has_secret_word(key, &squashed)
+        holds_any(&squashed, WORDS.iter().chain(WORD_ENDS).copied()) && has_secret_word(&key, &squashed)
     }
 
     /// True when `before last` together name a secret that neither names alone, as in "API key".
     pub(super) fn is_secret_phrase(&self, before: &str, last: &str) -> bool {
+        let (before, last) = (&without_markers(before), &without_markers(last));
         let (first, both) = (squash(before), squash(before) + &squash(last));
         let terms = ANYWHERE.iter().copied().chain(self.extra.iter().map(String::as_str));
         terms.into_iter().any(|term| both.contains(term) && !first.contains(term))
@@ -217,6 +221,10 @@ mod tests {
             "amount",
             "opinion",
             "mapping",
+            "<jwt>",
+            "the <jwt> of bob",
+            "redis://<url-credentials>@host",
+            "<card>number",
         ] {
             assert!(!keys.is_secret(key), "{key}");
         }

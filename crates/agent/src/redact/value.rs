@@ -84,8 +84,7 @@ impl Writer<'_> {
         self.out.push(b'{');
         for (index, (key, value)) in fields.iter().take(kept).enumerate() {
             self.comma(index);
-            let hidden = (!is_marker(key) && self.redactor.keys.is_secret(key))
-                || (names_secret && VALUE_FIELDS.contains(&key.as_str()));
+            let hidden = self.redactor.keys.is_secret(key) || (names_secret && VALUE_FIELDS.contains(&key.as_str()));
             let key = distinct(self.redactor.key(key), &mut markers);
             if !self.fits(value, Some(&key), hidden, depth) {
                 break;
@@ -252,6 +251,21 @@ mod tests {
             shown(&json!([{"name": "api_key", "value": "abc"}, [["Cookie", "a"], ["Accept", "b"]]])),
             json!([{"name": "api_key", "value": "<redacted>"}, [["Cookie", "<redacted>"], ["Accept", "b"]]])
         );
+    }
+
+    #[test]
+    fn what_was_hidden_before_names_no_secret() {
+        let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln";
+        let value = json!([[jwt, "a"], {"name": jwt, "value": "b"}, [format!("see {jwt}"), "c"], {jwt: "d", format!("{jwt}x"): "e"}]);
+        for strings in [Strings::Default, Strings::PatternsOnly] {
+            let shown = |value: &Value| redacted_json(&redactor(strings), value, 64 << 10);
+            let once = shown(&value);
+            let shows_all = ["a", "b", "c", "d", "e"].iter().all(|text| once.contains(&format!("\"{text}\"")));
+            assert!(shows_all, "{once}");
+            let once: Value = serde_json::from_str(&once).expect("JSON");
+            let twice: Value = serde_json::from_str(&shown(&once)).expect("JSON");
+            assert_eq!(once, twice);
+        }
     }
 
     #[test]

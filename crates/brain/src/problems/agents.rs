@@ -22,7 +22,7 @@ pub(super) fn of_agent(agent: &Agent, presence: Option<AgentPresence>) -> Vec<Fo
         found.push(FoundProblem { since: Some(agent.last_seen_at), remedy, ..offline });
     } else {
         for (adapter, state) in agent.adapters.iter().filter(|(_, state)| *state != "ok") {
-            let title = format!("Agent {name} does not reach {adapter}");
+            let title = format!("Agent {name} does not see all of {adapter}");
             found.push(problem(agent, Kind::EngineUnreached, Severity::Error, title, state.clone()));
         }
     }
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(titles(&agent, None), ["Agent web is offline"]);
         assert_eq!((offline[0].kind, offline[0].since), (Kind::AgentOffline, Some(Timestamp(7))));
         let unreached = of_agent(&agent, HERE);
-        assert_eq!(titles(&agent, HERE), ["Agent web does not reach celery"]);
+        assert_eq!(titles(&agent, HERE), ["Agent web does not see all of celery"]);
         assert_eq!((unreached[0].kind, unreached[0].cause.as_str()), (Kind::EngineUnreached, "refused"));
     }
 

@@ -44,7 +44,7 @@ pub(super) fn unseen(facts: &Facts, now: Timestamp) -> Option<String> {
             let names = listed(names.iter().map(String::as_str));
             Some(format!("the {agents} {names}, which would tell, {are} offline since {}", clock(*since, now)))
         }
-        Watcher::Blind(name, why) => Some(format!("the agent {name} does not reach {}: {why}", facts.engine)),
+        Watcher::Blind(name, why) => Some(format!("the agent {name} does not see all of {}: {why}", facts.engine)),
     }
 }
 

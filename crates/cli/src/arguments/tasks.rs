@@ -43,7 +43,7 @@ pub(crate) enum TasksVerb {
 #[derive(Args, Debug)]
 pub(crate) struct TaskListOptions {
     /// Filter, as in the dashboard, such as `state:failed name:billing.* since:2h`.
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, visible_alias = "filter", value_name = "FILTER")]
     pub(crate) q: Option<String>,
     /// Only these states, separated by commas, such as `failed,lost`.
     #[arg(long)]
@@ -93,7 +93,7 @@ pub(crate) struct TaskWhyOptions {
 #[derive(Args, Debug, Default)]
 pub(crate) struct RetryMatchingOptions {
     /// Retry all tasks that match, such as `state:failed name:billing.* since:2h`, and print the job's id.
-    #[arg(long, value_name = "FILTER", conflicts_with_all = ["args", "kwargs", "queue", "eta"])]
+    #[arg(long, visible_alias = "q", value_name = "FILTER", conflicts_with_all = ["args", "kwargs", "queue", "eta"])]
     pub(crate) filter: Option<String>,
     /// Only say what would be retried, and what cannot be and why; of tasks given by id, what exactly would be sent.
     #[arg(long)]

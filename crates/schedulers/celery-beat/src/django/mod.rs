@@ -54,32 +54,27 @@ impl DjangoBeat {
 
     /// Changes something, sees to it that it lasts, and says what it is now.
     async fn change(&self, change: Change<'_>) -> Result<(Option<PeriodicTask>, Option<String>), CommandError> {
-        let (mut task, first) = self.make(change).await?;
+        let Written { id, before, mut made, message, .. } = self.make(change).await?;
         for _ in 1..MAX_TRIES {
-            let Some(before) = &first.before else { break };
+            let Some(before) = &before else { break };
             sleep(LOOK_AFTER).await;
-            let look = self.database.with(async |session: &mut Session| tables::one(session, first.id, false).await);
+            let look = self.database.with(async |session: &mut Session| tables::one(session, id, false).await);
             // It is made: that it cannot be looked at says nothing else.
             let Ok(now) = look.await else { break };
-            if !is_undone(before, task.as_ref(), now.as_ref()) {
+            if !is_undone(before, made.as_ref(), now.as_ref()) {
                 break;
             }
-            tracing::debug!(schedule = first.id, "beat has undone a change, which is made again");
-            (task, _) = self.make(change).await?;
+            tracing::debug!(schedule = id, "beat has undone a change, which is made again");
+            made = self.make(change).await?.made;
         }
-        Ok((task, first.message))
+        Ok((made, message))
     }
 
-    /// Changes something, and reads what it is now.
-    async fn make(&self, change: Change<'_>) -> Result<(Option<PeriodicTask>, Written), CommandError> {
-        let (task, written) = self
+    /// Changes something.
+    async fn make(&self, change: Change<'_>) -> Result<Written, CommandError> {
+        let written = self
             .database
-            .with(async |session: &mut Session| {
-                let written = Writing::begin(session).await?.make(change).await.map_err(NotChanged)?;
-                // The change is made: whatever reading says, that it was not would be wrong.
-                let task = tables::one(session, written.id, false).await.unwrap_or_default();
-                Ok((task, written))
-            })
+            .with(async |session: &mut Session| Writing::begin(session).await?.make(change).await.map_err(NotChanged))
             .await
             .map_err(|NotChanged(error)| error)?;
         if written.is_first_mark {
@@ -87,7 +82,7 @@ impl DjangoBeat {
                 Some(Instant::now() + MARK_AGAIN);
         }
         self.changed.notify_one();
-        Ok((task, written))
+        Ok(written)
     }
 
     /// Marks a change again, when it is time.

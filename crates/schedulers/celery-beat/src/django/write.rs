@@ -33,6 +33,8 @@ pub(super) struct Written {
     pub(super) id: i64,
     /// What it was, if it was there.
     pub(super) before: Option<PeriodicTask>,
+    /// What the transaction made of it, if it is there; a moment later beat may have written something else.
+    pub(super) made: Option<PeriodicTask>,
     /// Beat had never been told of a change: it does not notice the first time.
     pub(super) is_first_mark: bool,
     /// What to know about it, for people.
@@ -77,8 +79,7 @@ impl<'a> Writing<'a> {
             clocked,
         ]);
         let id = self.insert(TASKS, &columns).await?;
-        let is_first_mark = self.commit().await?;
-        Ok(Written { id, before: None, is_first_mark, message: None })
+        self.written(id, None, None).await
     }
 
     async fn update(mut self, id: i64, change: &ScheduleChange) -> Result<Written, CommandError> {
@@ -100,9 +101,8 @@ impl<'a> Writing<'a> {
         }
         columns.push(("date_changed", Value::Instant(Some(self.now))));
         self.set(id, &columns).await?;
-        let is_first_mark = self.commit().await?;
         let message = task.comes_back("what its code says of it comes back");
-        Ok(Written { id, before: Some(task), is_first_mark, message })
+        self.written(id, Some(task), message).await
     }
 
     async fn pause(mut self, id: i64, paused: bool) -> Result<Written, CommandError> {
@@ -118,17 +118,27 @@ impl<'a> Writing<'a> {
             _ => None,
         };
         self.set(id, &columns).await?;
-        let is_first_mark = self.commit().await?;
-        Ok(Written { id, before: Some(task), is_first_mark, message })
+        self.written(id, Some(task), message).await
     }
 
     async fn delete(mut self, id: i64) -> Result<Written, CommandError> {
         let task = self.existing(id).await?;
         let delete = Statement::new(self.session.dialect(), &format!("DELETE FROM {TASKS} WHERE "));
         self.rows(delete.all_of(&[("id", Value::Integer(Some(id)))])).await?;
-        let is_first_mark = self.commit().await?;
         let message = task.comes_back("it comes back");
-        Ok(Written { id, before: Some(task), is_first_mark, message })
+        self.written(id, Some(task), message).await
+    }
+
+    /// Makes it last, and says what it is now.
+    async fn written(
+        self,
+        id: i64,
+        before: Option<PeriodicTask>,
+        message: Option<String>,
+    ) -> Result<Written, CommandError> {
+        let made = tables::one(self.session, id, false).await?;
+        let is_first_mark = self.commit().await?;
+        Ok(Written { id, before, made, is_first_mark, message })
     }
 
     /// Tells beat once more that there was a change.

@@ -65,11 +65,17 @@ async fn schedules_of_redbeat_are_found_listed_and_changed() -> Result<()> {
 
     let paused = redbeat.pause("quick", true).await?.entry;
     assert_eq!((paused.facts.enabled, paused.facts.next_run_at), (Some(false), None));
-    // A tick that was under way may still send it once.
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    // Beat ticks when it sends this one. A tick that was under way may still send the paused one; those after it do not.
+    redbeat.create(&change("metronome", "interval", "1s")).await?;
+    let ticks = async |count: usize| {
+        let before = sent("metronome");
+        patient("more ticks", &|| sent("metronome") >= before + count).await
+    };
+    ticks(2).await?;
     let at_pause = sent("quick");
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    ticks(3).await?;
     assert_eq!(sent("quick"), at_pause, "it runs while it is paused");
+    redbeat.delete("metronome").await?;
     redbeat.pause("quick", false).await?;
     patient("runs after the pause", &|| sent("quick") > at_pause).await?;
 
