@@ -16,9 +16,12 @@ Prints JSON; exits with 1 when, with processors apart, our loss is above the lim
 anywhere, when the brain does not show every task as succeeded.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -54,6 +57,7 @@ def main() -> int:
     said = {
         "processors": os.cpu_count(),
         "tasks": options.tasks,
+        "pairs": options.pairs,
         "turns": options.turns,
         "versions": versions,
     }
@@ -69,7 +73,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--settings", default=",".join(SERVERS))
     parser.add_argument("--only-place", choices=("shared", "apart"))
     parser.add_argument("--tasks", type=int, default=1_000, help="empty tasks in one turn")
-    parser.add_argument("--turns", type=int, default=21, help="of each of the two workers")
+    parser.add_argument("--pairs", type=int, default=5, help="of workers, one after the other")
+    parser.add_argument("--turns", type=int, default=7, help="of each of the two workers of a pair")
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--limit", type=float, default=5.0, help="our loss in per cent that is too much")
     options = parser.parse_args()
@@ -123,29 +128,40 @@ class Bench:
         return {setting: self.measure(pool, setting, cpus) for setting in self.options.settings}
 
     def measure(self, pool: str, setting: str, cpus: tuple[set[int] | None, set[int] | None]) -> dict:
-        """One setting against a bare worker: how fast both went, who used the processors, and what arrived."""
-        self.number += 1
-        folder = self.folder / f"{self.number}-{setting}"
+        """One setting against bare workers: how fast both went, who used the processors, and what arrived."""
+        folder = self.folder / f"{pool}-{setting}-{self.number}"
         folder.mkdir()
         for broker in self.brokers:
             broker.queue.flushall()
-        processes: list[Process] = []
+        server = SERVERS[setting](self.options.binary, self.brokers[1], folder, cpus[1])
         try:
-            server = SERVERS[setting](self.options.binary, self.brokers[1], folder, cpus[1])
-            if server.process:
-                processes.append(server.process)
-            bare = Side(self.brokers[0], self.worker(pool, "bare", folder, cpus[0], None))
-            processes.append(bare.worker)
-            beside = Side(self.brokers[1], self.worker(pool, setting, folder, cpus[0], server))
-            processes.append(beside.worker)
-            name = f"{setting}{self.number}@bench"
-            eventually(f"{setting} knows the worker", lambda: server.knows(name))
-            told = self.take_turns(bare, beside, server)
+            pairs = [self.pair(pool, setting, folder, cpus, server) for _ in range(self.options.pairs)]
         finally:
-            for process in reversed(processes):
-                process.stop()
+            if server.process:
+                server.process.stop()
+        told = summary(pairs)
         print(f"{pool}: {setting} {json.dumps(told)}", file=sys.stderr)
         return told
+
+    def pair(
+        self,
+        pool: str,
+        setting: str,
+        folder: Path,
+        cpus: tuple[set[int] | None, set[int] | None],
+        server: Server,
+    ) -> Pair:
+        """A bare worker and one with the setting, which take turns."""
+        self.number += 1
+        sides: list[Side] = []
+        try:
+            sides.append(Side(self.brokers[0], self.worker(pool, "bare", folder, cpus[0], None)))
+            sides.append(Side(self.brokers[1], self.worker(pool, setting, folder, cpus[0], server)))
+            eventually(f"{setting} knows the worker", lambda: server.knows(f"{setting}{self.number}@bench"))
+            return self.take_turns(*sides, server)
+        finally:
+            for side in reversed(sides):
+                side.worker.stop()
 
     def worker(
         self, pool: str, name: str, folder: Path, cpus: set[int] | None, server: Server | None
@@ -155,10 +171,12 @@ class Bench:
         command = celery("worker", "-l", "warning", "-n", f"{name}{self.number}@bench", "--pool", pool)
         command += ["--concurrency", str(self.options.concurrency)]
         command += server.worker_options if server else ()
-        environment = {**broker.urls, **(server.environment if server else {})}
+        # Dictionaries are as well filled in both.
+        seed = {"PYTHONHASHSEED": str(self.number)}
+        environment = {**broker.urls, **seed, **(server.environment if server else {})}
         return Process(command, folder / f"{name}.log", cpus, **environment)
 
-    def take_turns(self, bare: Side, beside: Side, server: Server) -> dict:
+    def take_turns(self, bare: Side, beside: Side, server: Server) -> Pair:
         """Has both workers run tasks, one after the other, and waits for what the server has of them."""
         for side in (bare, beside):
             side.run(100)
@@ -169,14 +187,44 @@ class Bench:
                 side.turns.append({"rate": side.run(self.options.tasks)})
         there = arrived(server, set(beside.ids)) if server.process else None
         used = [side.worker.seconds() - was for side, was in zip((bare, beside), before, strict=True)]
-        cpu = [round(1e6 * seconds / (self.options.tasks * self.options.turns), 1) for seconds in used]
-        return {
-            "tasks_per_second": {"bare": rates(bare.turns), "beside": rates(beside.turns)},
-            "loss": losses(bare.turns, beside.turns),
-            "cpu_us": dict(zip(("bare", "beside"), cpu, strict=True)),
-            "added_cpu_us": round(cpu[1] - cpu[0], 1),
-            "arrived_within_10_s": there,
-        }
+        cpu = [1e6 * seconds / (self.options.tasks * self.options.turns) for seconds in used]
+        return Pair(bare.turns, beside.turns, (cpu[0], cpu[1]), there)
+
+
+@dataclass
+class Pair:
+    """What a bare worker and one beside it did."""
+
+    bare: list[dict]
+    beside: list[dict]
+    cpu: tuple[float, float]
+    """Microseconds of processor time for a task, of each."""
+    arrived: dict | None
+
+
+def summary(pairs: list[Pair]) -> dict:
+    """What all pairs say together."""
+    bare = [turn for pair in pairs for turn in pair.bare]
+    beside = [turn for pair in pairs for turn in pair.beside]
+    cpu = [round(statistics.mean(pair.cpu[side] for pair in pairs), 1) for side in (0, 1)]
+    return {
+        "tasks_per_second": {"bare": rates(bare), "beside": rates(beside)},
+        "loss": losses(bare, beside),
+        "loss_of_pairs_percent": [losses(pair.bare, pair.beside)["median_percent"] for pair in pairs],
+        "cpu_us": dict(zip(("bare", "beside"), cpu, strict=True)),
+        "added_cpu_us": round(cpu[1] - cpu[0], 1),
+        "added_cpu_us_of_pairs": [round(pair.cpu[1] - pair.cpu[0], 1) for pair in pairs],
+        "arrived_within_10_s": together([pair.arrived for pair in pairs if pair.arrived]),
+    }
+
+
+def together(arrived: list[dict]) -> dict | None:
+    """The tasks of all pairs, and the longest that it took until all of one were there."""
+    if not arrived:
+        return None
+    seconds = [one["seconds"] for one in arrived]
+    counts = {fact: sum(one[fact] for one in arrived) for fact in ("of", *FACTS)}
+    return {**counts, "seconds": None if None in seconds else max(seconds)}
 
 
 def arrived(server: Server, ids: set[str]) -> dict:

@@ -16,6 +16,9 @@ export async function openBrowser({ anyCertificate = false } = {}) {
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
   const browser = await chromium.launch({ executablePath, args: anyCertificate ? [...FLAGS, '--ignore-certificate-errors'] : FLAGS })
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 } })
+  // A machine that runs all tests at once is slow; what never comes fails all the same.
+  context.setDefaultTimeout(180_000)
+  context.setDefaultNavigationTimeout(180_000)
   const page = await context.newPage()
   const problems = []
   page.on('pageerror', (error) => problems.push(`page error: ${error.message}`))

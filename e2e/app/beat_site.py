@@ -49,6 +49,8 @@ app.conf.broker_connection_retry_on_startup = True
 # Where the worker of the tests listens; beat sends by name only.
 app.conf.task_default_queue = "default"
 app.conf.beat_sync_every = 1
+# By default RedBeat holds its lock for five times the longest pause, and dies when it was not scheduled for so long.
+app.conf.redbeat_lock_timeout = 300
 if name := os.environ.get("REDBEAT_STATIC"):
     app.conf.beat_schedule = {name: {"task": "shop.add", "schedule": 3600.0, "args": [1]}}
 

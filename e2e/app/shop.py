@@ -41,9 +41,15 @@ def wait_late(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@app.task(name="shop.wait_unkept", ignore_result=True)
-def wait_unkept(seconds: float) -> None:
-    time.sleep(seconds)
+@app.task(name="shop.wait_for")
+def wait_for(path: str) -> None:
+    while not os.path.exists(path):
+        time.sleep(0.1)
+
+
+@app.task(name="shop.wait_for_unkept", ignore_result=True)
+def wait_for_unkept(path: str) -> None:
+    wait_for(path)
 
 
 @app.task(name="shop.total")

@@ -74,12 +74,26 @@ impl Api {
     /// # Errors
     /// When it does not get there in time.
     pub async fn task_in_state(&self, task_id: &str, state: &str) -> Result<Value> {
+        self.task_where(task_id, state, |task| task["state"] == state).await
+    }
+
+    /// A task, once it is as `wanted`, which is called `what`. Who tells of a task do so in any order: its end may be known before the
+    /// rest.
+    ///
+    /// # Errors
+    /// When it does not get there in time.
+    pub async fn task_where(&self, task_id: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let mut last = Value::Null;
-        let found = eventually(&format!("task {task_id} {state}"), async || {
+        let found = eventually(&format!("task {task_id} {what}"), async || {
             last = self.get(&format!("tasks/celery/{task_id}")).await?;
-            Ok((last["state"] == state).then(|| last.clone()))
+            Ok(wanted(&last).then(|| last.clone()))
         })
         .await;
         found.with_context(|| format!("the task was last seen as {last}"))
     }
+}
+
+/// True when nobody knows what became of a command, since no worker replied within the second that it has: a busy one may do it later.
+pub fn no_worker_replied(command: &Value) -> bool {
+    command["status"] == "failed" && command["message"].as_str().is_some_and(|why| why.contains("no worker replied"))
 }

@@ -10,9 +10,11 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use serde_json::{Map, Value, json};
 
+use crate::PATIENCE;
 use crate::dice::Dice;
 
 /// A channel of events that no agent is told of.
@@ -93,7 +95,7 @@ impl Feed {
     /// When Redis cannot be reached.
     pub async fn connect(url: &str, first_epoch: u32, dice: Dice) -> Result<Self> {
         let database = url.rsplit('/').next().context("a database in the broker's URL")?;
-        let redis = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+        let redis = patient_redis(url).await?;
         Ok(Self {
             redis,
             channel: format!("/{database}.celeryev/task.multi"),
@@ -240,6 +242,16 @@ impl Feed {
         let (here, elsewhere): (u64, u64) = both.query_async(&mut self.redis).await?;
         Ok(here.saturating_sub(elsewhere))
     }
+}
+
+/// A connection to a Redis that may be slow to answer: by itself the client gives up after half a second.
+///
+/// # Errors
+/// When Redis cannot be reached.
+pub async fn patient_redis(url: &str) -> Result<MultiplexedConnection> {
+    let patience = Some(PATIENCE);
+    let config = AsyncConnectionConfig::new().set_connection_timeout(patience).set_response_timeout(patience);
+    Ok(redis::Client::open(url)?.get_multiplexed_async_connection_with_config(&config).await?)
 }
 
 /// How many events of an epoch, from the first one on, were taken in at least, by what lies in the buffers below `folder`.

@@ -19,13 +19,13 @@ mod scripted_agent;
 mod stack;
 
 pub use accounting::{Account, account, all_tasks, check_agents, statistics, stored_events};
-pub use api::Api;
+pub use api::{Api, no_worker_replied};
 pub use brain_store::BrainStore;
 pub use celery::{CeleryApp, Producer};
 pub use dice::Dice;
 pub use disk::SmallDisk;
 pub use faulty_disk::FaultyDisk;
-pub use feed::{Epoch, Feed, captured};
+pub use feed::{Epoch, Feed, captured, patient_redis};
 pub use firewall::Firewall;
 pub use flood::{Flood, FloodPlan};
 pub use pipeline::{Ground, Pipeline, PipelineOptions, Site};
@@ -40,8 +40,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// How long a condition may take to come true. Generous: a busy machine must not fail a test.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a condition may take to come true. Generous: a worker alone takes a quarter of a minute to start on a busy machine, and an
+/// agent that was refused for a while waits for up to a minute before it connects again.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Asks again and again until `condition` gives something, and fails naming `what` when [`PATIENCE`] is over.
 ///

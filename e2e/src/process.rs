@@ -8,6 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::process::{Child, Command};
 
+use crate::PATIENCE;
+
+/// What was asked to end has ended by then: ten seconds are promised, on a machine that has nothing else to do.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
+
 /// The repository's root.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap_or_else(|_| PathBuf::from(".."))
@@ -34,7 +39,7 @@ pub fn binary() -> Result<PathBuf> {
 /// When it cannot be started.
 pub async fn run_binary(args: &[&str]) -> Result<Output> {
     let output = Command::new(binary()?).args(args).stdin(Stdio::null()).output();
-    Ok(tokio::time::timeout(Duration::from_secs(60), output).await.context("the binary did not end")??)
+    Ok(tokio::time::timeout(PATIENCE, output).await.context("the binary did not end")??)
 }
 
 /// A running process, killed when it is dropped. What it prints goes to a file in its folder.
@@ -84,22 +89,22 @@ impl Process {
     /// Waits until it ends by itself; returns its exit code.
     ///
     /// # Errors
-    /// When it has not ended within 15 s.
+    /// When it has not ended within a minute.
     pub async fn wait(mut self) -> Result<Option<i32>> {
-        let status = tokio::time::timeout(Duration::from_secs(15), self.child.wait()).await;
-        Ok(status.context("the process did not end within 15 s")??.code())
+        let status = tokio::time::timeout(ENDS_WITHIN, self.child.wait()).await;
+        Ok(status.context("the process did not end within a minute")??.code())
     }
 
     /// Asks it to end with SIGTERM and waits; returns its exit code.
     ///
     /// # Errors
-    /// When it has not ended within 15 s.
+    /// When it has not ended within a minute.
     pub async fn terminate(mut self) -> Result<Option<i32>> {
         if let Some(pid) = self.child.id() {
             std::process::Command::new("kill").arg(pid.to_string()).status()?;
         }
-        let status = tokio::time::timeout(Duration::from_secs(15), self.child.wait()).await;
-        Ok(status.context("the process did not end within 15 s of SIGTERM")??.code())
+        let status = tokio::time::timeout(ENDS_WITHIN, self.child.wait()).await;
+        Ok(status.context("the process did not end within a minute of SIGTERM")??.code())
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -105,6 +104,6 @@ async fn a_brain_that_was_killed_goes_on_elsewhere_from_a_backup_made_under_load
     agent.tell(acked + 2, "task_started", &task_id(1)).await?;
     assert_eq!(api.task_in_state(&task_id(1), "started").await?["task_id"], task_id(1));
     assert_eq!(all_tasks(&api).await?.len() as u64, stands + 1);
-    tokio::time::timeout(Duration::from_secs(15), brain.terminate()).await??;
+    brain.terminate().await?;
     Ok(())
 }

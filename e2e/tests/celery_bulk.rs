@@ -94,8 +94,8 @@ async fn many_failed_tasks_are_retried_once_each_whoever_dies_meanwhile() -> Res
     assert!(reasons.iter().all(|code| matches!(*code, "not_found" | "no_original_payload")), "{done}");
     assert_eq!((accepted + unknown + refused, number(&done, "waiting")), (TASKS as u64, 0), "{done}");
     assert!(accepted >= 160, "{done}");
-    // Each death leaves at most what was on its way open: a second's worth, twice.
-    assert!(unknown <= 80, "{done}");
+    // Each death leaves at most what was on its way open: a second's worth when all goes well, three when an agent was slow to answer.
+    assert!(unknown <= 120, "{done}");
     assert_eq!(number(&done, "failed"), accepted, "they all fail again: {done}");
 
     let times = executions(&stack);

@@ -9,16 +9,16 @@ async fn an_agent_with_events_off_turns_off_what_one_with_events_on_had_turned_o
     let mut stack = Stack::start(StackOptions::default()).await?;
     let worker = worker(&stack, &json!(true)).await.with_context(|| stack.logs())?;
     assert_eq!(worker["visibility_timeout_s"], json!(3600.0), "{worker}");
-    assert!(stack.logs().contains("about 0.4 ms of CPU a task"), "{}", stack.logs());
+    says(&stack, "about 0.4 ms of CPU a task").await?;
     let heard = stack.producer.send("shop.add", json!([1]), json!({"y": 1}), "default").await?;
-    let task = stack.api.task_in_state(&heard, "succeeded").await?;
-    assert!(task["started_at"].is_string() && task["runtime_ms"].is_number(), "{task}");
+    let is_heard = |task: &Value| task["started_at"].is_string() && task["runtime_ms"].is_number();
+    stack.api.task_where(&heard, "heard to its end", is_heard).await.with_context(|| stack.logs())?;
 
     stack.agent.take().context("an agent")?.terminate().await?;
     stack.agent_options = vec!["--events".to_owned(), "off".to_owned()];
     stack.start_agent()?;
     self::worker(&stack, &json!(false)).await.with_context(|| stack.logs())?;
-    assert!(stack.logs().contains("task events are off"), "{}", stack.logs());
+    says(&stack, "task events are off").await?;
     let agent = &stack.api.get("agents").await?["items"][0];
     let said = (&agent["metadata"]["celery_task_events"], &agent["capabilities"]["celery"]["task_events"]);
     assert_eq!(said, (&json!("off"), &json!(false)), "{agent}");
@@ -30,6 +30,12 @@ async fn an_agent_with_events_off_turns_off_what_one_with_events_on_had_turned_o
         assert_eq!(task[unknown], Value::Null, "{unknown} of {task}");
     }
     Ok(())
+}
+
+/// Waits until somebody has printed it.
+async fn says(stack: &Stack, what: &str) -> Result<()> {
+    let said = eventually(what, async || Ok(stack.logs().contains(what).then_some(()))).await;
+    said.with_context(|| stack.logs())
 }
 
 /// The worker, once it is said to send task events or not.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use taskplane_e2e::{CeleryApp, Process, Stack, StackOptions, binary, eventually, run_binary};
+use taskplane_e2e::{CeleryApp, Process, Stack, StackOptions, binary, eventually, no_worker_replied, run_binary};
 use taskplane_testkit::RabbitMqServer;
 use tokio::process::Command;
 
@@ -63,11 +63,16 @@ async fn one_agent_observes_two_brokers_and_acts_on_the_one_that_a_task_went_thr
         );
     }
 
-    let slow = producer.send("shop.wait", json!([300]), json!({}), "default").await?;
-    stack.api.task_in_state(&slow, "started").await?;
-    let mut args = task_args(&slow);
-    args["terminate"] = json!(true);
-    let command = stack.api.command("cancel_task", args).await?;
+    let (slow, command) = eventually("a worker's reply", async || {
+        let slow = producer.send("shop.wait", json!([300]), json!({}), "default").await?;
+        stack.api.task_in_state(&slow, "started").await?;
+        let mut args = task_args(&slow);
+        args["terminate"] = json!(true);
+        let command = stack.api.command("cancel_task", args).await?;
+        Ok((!no_worker_replied(&command)).then_some((slow, command)))
+    })
+    .await
+    .with_context(|| agent.log())?;
     assert_eq!(command["status"], "succeeded", "{command}");
     stack.api.task_in_state(&slow, "revoked").await?;
 
@@ -80,6 +85,12 @@ async fn one_agent_observes_two_brokers_and_acts_on_the_one_that_a_task_went_thr
     for _ in 0..3 {
         producer.send("shop.add", json!([1]), json!({}), "forgotten").await?;
     }
+    // RabbitMQ confirms nothing to this producer: the messages may still be on their way.
+    eventually("three waiting", async || {
+        let queues = rabbit.control(&["list_queues", "--vhost", &vhost, "name", "messages"])?;
+        Ok(queues.lines().any(|queue| queue == "forgotten\t3").then_some(()))
+    })
+    .await?;
     let command = stack.api.command("purge_queue", json!({"engine": "celery", "queue": "forgotten"})).await?;
     assert_eq!(command["result"]["purged"], 3, "{command}");
     Ok(())

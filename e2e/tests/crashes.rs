@@ -156,7 +156,15 @@ async fn real_tasks_and_agent_kills(mut dice: Dice) -> Result<()> {
         Ok(ids.iter().enumerate().all(|(n, id)| log.contains(&worker_line(n, id))).then_some(()))
     })
     .await?;
-    let tasks = all_tasks(&stack.api).await?;
+    // What the worker has done is on its way for a moment.
+    let tasks = eventually("all has come in", async || {
+        let tasks = all_tasks(&stack.api).await?;
+        let ended = |state: &str| tasks.iter().filter(|task| task["state"] == state).count() as u64;
+        let told = [statistics(&stack.api, "succeeded").await?, statistics(&stack.api, "failed").await?];
+        Ok((told == [ended("succeeded"), ended("failed")]).then_some(tasks))
+    })
+    .await
+    .context("the statistics are not what the tasks are, counted one by one")?;
     let known: HashMap<&str, &Value> =
         tasks.iter().filter_map(|task| Some((task["task_id"].as_str()?, task))).collect();
     assert_eq!(known.len(), tasks.len(), "each task is there once");
@@ -176,10 +184,9 @@ async fn real_tasks_and_agent_kills(mut dice: Dice) -> Result<()> {
         ended[usize::from(end == "failed")] += u64::from(state == end);
     }
     let others = (known.len() - ids.iter().filter(|id| known.contains_key(id.as_str())).count()) as u64;
-    let succeeded = tasks.iter().filter(|task| task["state"] == "succeeded").count() as u64;
-    assert!(succeeded <= ended[0] + others);
-    assert_eq!(statistics(&stack.api, "succeeded").await?, succeeded);
-    assert_eq!(statistics(&stack.api, "failed").await?, ended[1]);
+    let counted = |state: &str| tasks.iter().filter(|task| task["state"] == state).count() as u64;
+    assert!(counted("succeeded") <= ended[0] + others);
+    assert_eq!(counted("failed"), ended[1]);
     say(&format!("{in_full} of {} tasks are known to their ends, {}", ids.len(), dice.origin()));
     check_agents(&stack.api).await
 }

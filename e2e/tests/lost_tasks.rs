@@ -1,10 +1,11 @@
 //! Workers die, and events get lost: tasks of which nothing more is heard are completed, watched, or called lost with the evidence.
 
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use taskplane_e2e::{Process, Stack, StackOptions, eventually};
+use taskplane_e2e::{Process, Stack, StackOptions, eventually, patient_redis};
 
 /// A deployment whose brain asks about tasks that are under way for two seconds.
 async fn impatient_stack() -> Result<Stack> {
@@ -39,8 +40,21 @@ async fn in_state(stack: &Stack, task_id: &str, state: &str) -> Result<Value> {
     stack.api.task_in_state(task_id, state).await.with_context(|| stack.logs())
 }
 
-/// Waits until the worker itself says so.
-async fn has_ended(stack: &Stack, task_id: &str) -> Result<()> {
+/// Sends a task that ends when it is told to by [`end`], and waits until it has begun.
+async fn begun(stack: &mut Stack, task: &str) -> Result<String> {
+    let id = stack.producer.send(task, json!([sign(stack)]), json!({}), "default").await?;
+    in_state(stack, &id, "started").await?;
+    Ok(id)
+}
+
+/// What tells the task to end.
+fn sign(stack: &Stack) -> PathBuf {
+    stack.folder().join("end")
+}
+
+/// Tells the task to end, and waits until the worker itself says that it has.
+async fn end(stack: &Stack, task_id: &str) -> Result<()> {
+    std::fs::write(sign(stack), "")?;
     eventually("it ends", async || {
         let log = stack.worker.as_ref().map(Process::log).unwrap_or_default();
         Ok(log.contains(&format!("[{task_id}] succeeded")).then_some(()))
@@ -72,12 +86,11 @@ async fn a_task_whose_worker_was_killed_is_lost_and_the_evidence_names_the_worke
 #[tokio::test]
 async fn a_task_that_ended_while_nobody_listened_is_completed_from_its_result() -> Result<()> {
     let mut stack = impatient_stack().await?;
-    let id = stack.producer.send("shop.wait", json!([3]), json!({}), "default").await?;
-    in_state(&stack, &id, "started").await?;
+    let id = begun(&mut stack, "shop.wait_for").await?;
     if let Some(agent) = stack.agent.take() {
         agent.kill().await?;
     }
-    has_ended(&stack, &id).await?;
+    end(&stack, &id).await?;
     assert_eq!(stack.api.get(&format!("tasks/celery/{id}")).await?["state"], "started");
     stack.start_agent()?;
     let task = in_state(&stack, &id, "succeeded").await?;
@@ -101,11 +114,10 @@ async fn a_task_that_runs_for_long_stays_started_and_is_asked_about_again() -> R
 #[tokio::test]
 async fn a_task_whose_end_made_no_sound_and_left_no_result_is_not_lost() -> Result<()> {
     let mut stack = impatient_stack().await?;
-    let id = stack.producer.send("shop.wait_unkept", json!([8]), json!({}), "default").await?;
-    in_state(&stack, &id, "started").await?;
+    let id = begun(&mut stack, "shop.wait_for_unkept").await?;
     stack.agent.take().context("an agent")?.terminate().await?;
     stack.agent_options = vec!["--events=off".to_owned()];
-    has_ended(&stack, &id).await?;
+    end(&stack, &id).await?;
     stack.start_agent()?;
     came_to(&stack, "Unclear", 2).await?;
     let task = stack.api.get(&format!("tasks/celery/{id}")).await?;
@@ -116,7 +128,7 @@ async fn a_task_whose_end_made_no_sound_and_left_no_result_is_not_lost() -> Resu
 
 /// Waits until the one message that is with a worker was delivered more than so many seconds ago.
 async fn delivered_before(stack: &Stack, seconds: f64) -> Result<()> {
-    let mut redis = redis::Client::open(stack.broker.as_str())?.get_multiplexed_async_connection().await?;
+    let mut redis = patient_redis(&stack.broker).await?;
     eventually("the message is overdue", async || {
         let mut query = redis::cmd("ZRANGE");
         query.arg("unacked_index").arg(0).arg(-1).arg("WITHSCORES");

@@ -7,10 +7,11 @@ use serde_json::json;
 use taskplane_e2e::{Dice, Pipeline, PipelineOptions, account, eventually, eventually_within};
 
 /// The agent looks for another token every 60 s.
-const TOKEN_PATIENCE: Duration = Duration::from_secs(150);
+const TOKEN_PATIENCE: Duration = Duration::from_secs(240);
 
-/// A second is promised. A machine that is busy with other tests may take longer; a heartbeat's time-out takes much longer.
-const SOON: Duration = Duration::from_secs(10);
+/// A second is promised. A machine that is busy with other tests may take longer; a heartbeat's time-out, a minute at least, takes much
+/// longer.
+const SOON: Duration = Duration::from_secs(30);
 
 /// Takes about a minute of waiting: that is how often the agent looks into the file.
 #[tokio::test]
@@ -32,7 +33,8 @@ async fn an_agent_whose_token_is_revoked_stops_within_a_second_and_resumes_with_
     eventually("the agent's word", async || Ok(agent.log().contains("the token was revoked").then_some(()))).await?;
     let took = revoked_at.elapsed();
     assert!(took < SOON, "it took {took:?}");
-    assert_eq!(pipeline.connections().await?, 0);
+    // The brain may still be waiting for the agent's side of the goodbye.
+    eventually("no connection", async || Ok((pipeline.connections().await? == 0).then_some(()))).await?;
     feed.publish(2_000).await?;
 
     std::fs::write(&pipeline.token_file, &pipeline.token)?;

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 /// What is due every ten seconds is overdue after thirty, and missed after seventy once the scheduler has shown that it writes
 /// its record at once.
-const LONG: Duration = Duration::from_secs(150);
+const LONG: Duration = Duration::from_secs(300);
 
 /// A Django site with django-celery-beat on SQLite.
 struct Site {
@@ -91,6 +91,11 @@ fn runs(schedule: &Value, state: &str) -> usize {
     schedule["last_runs"].as_array().into_iter().flatten().filter(|run| run["state"] == state).count()
 }
 
+/// The task of one of its latest runs.
+fn task_of_a_run(schedule: &Value) -> Option<&str> {
+    schedule["last_runs"].as_array().into_iter().flatten().find_map(|run| run["task_id"].as_str())
+}
+
 async fn taskplane(stack: &Stack, args: &[&str]) -> Result<String> {
     let mut command = Command::new(binary()?);
     command.args(args).env("TASKPLANE_URL", &stack.url).env("TASKPLANE_API_KEY", &stack.api_key).stdin(Stdio::null());
@@ -115,10 +120,14 @@ async fn a_beat_that_is_killed_is_told_of_and_what_it_missed_and_that_it_is_back
 
     let every = ["schedules", "create", "tick", "--task", "shop.add", "--every", "10s", "--args", "[1, 2]", "--queue"];
     taskplane(&stack, &[&every[..], &["default", "--scheduler", &scheduler]].concat()).await?;
-    let seen = until(&stack, "six runs", |schedule| runs(schedule, "seen") >= 6).await.context(beat.log())?;
-    assert_eq!((&seen["problem"], &seen["words"]), (&json!(null), &json!("Every 10 seconds")), "{seen:#}");
-    let with_task = seen["last_runs"].as_array().into_iter().flatten().find(|run| run["task_id"].is_string());
-    let task_id = with_task.and_then(|run| run["task_id"].as_str()).context("a run whose task was found")?;
+    // On a machine that stood still for half a minute a run was overdue; it is forgiven with the next one.
+    let is_well = |schedule: &Value| {
+        runs(schedule, "seen") >= 6 && schedule["problem"].is_null() && task_of_a_run(schedule).is_some()
+    };
+    let seen =
+        until(&stack, "six runs, one with its task, and no problem", is_well).await.with_context(|| beat.log())?;
+    assert_eq!(seen["words"], "Every 10 seconds", "{seen:#}");
+    let task_id = task_of_a_run(&seen).context("a run whose task was found")?;
     assert_eq!(stack.api.get(&format!("tasks/celery/{task_id}")).await?["name"], "shop.add");
 
     beat.kill().await?;

@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -89,6 +88,17 @@ impl Operator {
         Ok(command.stdin(Stdio::null()).output().await?)
     }
 
+    /// Waits until a worker and its queues are known: from then on the agent hears of all that it does.
+    async fn knows_a_worker(&self) -> Result<()> {
+        eventually("a worker", async || {
+            let output = self.run(&["workers", "list", "--json"]).await?;
+            ensure!(output.status.success(), "{}", text(&output));
+            let workers: Value = serde_json::from_slice(&output.stdout)?;
+            Ok(workers[0]["queues"].as_array().is_some_and(|queues| !queues.is_empty()).then_some(()))
+        })
+        .await
+    }
+
     async fn sees(&self, task_id: &str, state: &str) -> Result<()> {
         eventually(&format!("{task_id} {state}"), async || {
             let output = self.run(&["tasks", "show", task_id, "--json"]).await?;
@@ -136,8 +146,9 @@ async fn over_tls_and_below_a_base_path_everybody_sees_a_task_and_a_renewed_cert
     let listed = operator.run(&[&["agents", "list"], &with_certificate[..]].concat()).await?;
     assert!(listed.status.success(), "a command may show a certificate, too: {}", text(&listed));
     let _worker = ground.celery.worker("w1", "default", ground.folder.path())?;
-    let first = ground.producer.send("shop.add", json!([1, 2]), json!({}), "default").await?;
     let logs = || format!("{}\n{}", brain.log(), agent.log());
+    operator.knows_a_worker().await.with_context(logs)?;
+    let first = ground.producer.send("shop.add", json!([1, 2]), json!({}), "default").await?;
     operator.sees(&first, "succeeded").await.with_context(logs)?;
 
     let as_operator = |url: String, ca: Option<PathBuf>| Operator { url, key: api_key.clone(), ca };
@@ -197,6 +208,9 @@ async fn browse(prefix: &str, strips: bool) -> Result<()> {
     answered.await.with_context(|| brain.log())?;
     let _agent = ground.agent(&["--brain", &format!("ws://127.0.0.1:{}", ground.port)]).await?;
     let _worker = ground.celery.worker("w1", "default", ground.folder.path())?;
+    let viewer = ground.make(&["api-key", "create", "--project", "default", "--role", "viewer"]).await?;
+    let operator = Operator { url: format!("http://127.0.0.1:{}", ground.port), key: viewer, ca: None };
+    operator.knows_a_worker().await.with_context(|| brain.log())?;
     let link = ground.make(&["signin-link", "--public-url", &public_url]).await?;
 
     let setting = json!({
@@ -213,7 +227,7 @@ async fn browse(prefix: &str, strips: bool) -> Result<()> {
     let mut input = browser.stdin.take().context("the script's input")?;
     let mut steps = BufReader::new(browser.stdout.take().context("the script's output")?).lines();
     let mut next = async |name: &str| -> Result<Value> {
-        let line = tokio::time::timeout(PATIENCE + Duration::from_secs(30), steps.next_line()).await;
+        let line = tokio::time::timeout(PATIENCE, steps.next_line()).await;
         let line = line.with_context(|| format!("waiting for {name}"))??;
         let step: Value = serde_json::from_str(&line.with_context(|| format!("the script ended before {name}"))?)?;
         ensure!(step["step"] == name, "expected {name}, got {step}");

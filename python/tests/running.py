@@ -22,12 +22,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECTS = Path(__file__).resolve().parent / "projects"
 # Below what Linux hands out to outgoing connections: a port from there can be taken by anyone before a server listens on it.
 PORTS = range(20_000, 32_000)
+# Seconds that anything may take on a slow, busy machine.
+PATIENCE = 120
 # Locked for as long as this process lives.
 _reserved: list[BinaryIO] = []
 _T = TypeVar("_T")
 
 
-def eventually(what: str, look: Callable[[], _T | None], seconds: float = 60) -> _T:
+def eventually(what: str, look: Callable[[], _T | None], seconds: float = PATIENCE) -> _T:
     """What `look` finds, once it finds something that is true."""
     deadline = time.monotonic() + seconds
     while True:
@@ -69,7 +71,7 @@ def answers_on(port: int) -> bool:
     return True
 
 
-def get(url: str, timeout: float = 60) -> str:
+def get(url: str, timeout: float = PATIENCE) -> str:
     with urllib.request.urlopen(url, timeout=timeout) as response:
         return str(response.read().decode())
 
@@ -111,11 +113,11 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         self._child.send_signal(number)
 
-    def wait(self, seconds: float = 60) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """Its exit code, once it has ended."""
         return self._child.wait(seconds)
 
-    def terminate(self, seconds: float = 60) -> int:
+    def terminate(self, seconds: float = PATIENCE) -> int:
         """Ask it to end; returns its exit code."""
         self._child.terminate()
         return self.wait(seconds)
@@ -150,7 +152,7 @@ class Brain:
     def _secret(self, *words: str) -> str:
         words = (*words, "--project", "default", "--data-dir", str(self._folder))
         done = subprocess.run(
-            [str(self.binary), *words], capture_output=True, text=True, check=True, timeout=60
+            [str(self.binary), *words], capture_output=True, text=True, check=True, timeout=PATIENCE
         )
         return done.stdout.strip()
 
@@ -161,12 +163,32 @@ class Brain:
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._ask("POST", path, json.dumps(body).encode())
 
+    def ordered(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """A command, once it has ended."""
+        sent = self.post("commands", command)
+
+        def ended() -> dict[str, Any] | None:
+            answer: dict[str, Any] = self.get(f"commands/{sent['id']}?wait=5")
+            return None if answer["status"] in ("pending", "sent") else answer
+
+        return eventually(f"the end of {command['cmd']}", ended)
+
+    def heard(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """The same, of what workers are to answer: a busy one may do that too late, and does the same when it is told again."""
+
+        def answered() -> dict[str, Any] | None:
+            answer = self.ordered(command)
+            replies, message = (answer["result"] or {}).get("replies"), answer["message"] or ""
+            return None if replies == {} or "no worker replied" in message else answer
+
+        return eventually(f"a worker's answer to {command['cmd']}", answered)
+
     def _ask(self, method: str, path: str, body: bytes | None) -> Any:
         url = f"http://127.0.0.1:{self.port}/api/v1/projects/default/{path}"
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         try:
             request = urllib.request.Request(url, body, headers, method=method)
-            with urllib.request.urlopen(request, timeout=20) as response:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             if error.code == 404:

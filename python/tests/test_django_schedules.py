@@ -41,9 +41,7 @@ class Site:
 
     def command(self, cmd: str, **args: Any) -> dict[str, Any]:
         body = {"cmd": cmd, "agent": self.place.name, "args": {"scheduler": "celery-beat", **args}}
-        sent = self.place.brain.post("commands", body)
-        done: dict[str, Any] = self.place.brain.get(f"commands/{sent['id']}?wait=15")
-        return done
+        return self.place.brain.ordered(body)
 
     def done(self, cmd: str, **args: Any) -> dict[str, Any]:
         done = self.command(cmd, **args)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 
 import pytest
@@ -18,11 +19,14 @@ def lines_of_ours(server: Process) -> list[str]:
 def assert_one_line_and_fast_answers(place: Place, said: str, *, tries: bool = False, **env: str) -> None:
     server, address = place.serve("runserver", *WORDS, project=PROJECT, **env)
     get(f"{address}/buy")  # Celery connects to its broker
-    began = time.monotonic()
+    times = []
     for _ in range(20):
+        began = time.monotonic()
         assert len(get(f"{address}/buy")) == 36
-    assert time.monotonic() - began < 2
-    eventually("its line", lambda: lines_of_ours(server))
+        times.append(time.monotonic() - began)
+    # Who waits for a brain waits for seconds, each time. On a busy machine a few answers take as long.
+    assert statistics.median(times) < 1, times
+    eventually("its line", lambda: any(said in line for line in lines_of_ours(server)))
     if tries:
         time.sleep(2)  # long enough for several attempts to connect, none of which may be told of
     lines = lines_of_ours(server)
@@ -69,13 +73,11 @@ def test_nothing_is_said_when_it_is_switched_off(place: Place, value: str) -> No
 def test_a_script_ends_soon_without_a_brain(place: Place) -> None:
     url = f"ws://127.0.0.1:{free_port()}"
     program = "from shop.tasks import charge; charge.delay(1)"
-    began = time.monotonic()
     script = place.python(
         "shell", "manage.py", "shell", "-c", program, project=PROJECT, TASKPLANE_BRAIN_URL=url
     )
-    assert script.wait() == 0, script.log
     # Most of it is the start of Django; without an end of its own it would wait for the brain for ever.
-    assert time.monotonic() - began < 20
+    assert script.wait(60) == 0, script.log
 
 
 def test_without_the_native_module_the_application_runs_as_ever(place: Place) -> None:

@@ -10,8 +10,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from running import PROJECTS, Place, Process, eventually, get, shown_as_sent
+from running import PATIENCE, PROJECTS, Place, Process, eventually, get, shown_as_sent
 
 RUN = [sys.executable, "-m", "taskplane.run"]
 SHOW = "import json, os, sys; print(json.dumps([sys.argv, sys.path, os.environ.get('PYTHONPATH')]))"
@@ -19,7 +20,9 @@ SHOW = "import json, os, sys; print(json.dumps([sys.argv, sys.path, os.environ.g
 
 def run(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     environ = {key: value for key, value in os.environ.items() if not key.startswith("TASKPLANE_")}
-    return subprocess.run([*RUN, *words], capture_output=True, text=True, timeout=30, env={**environ, **env})
+    return subprocess.run(
+        [*RUN, *words], capture_output=True, text=True, timeout=PATIENCE, env={**environ, **env}
+    )
 
 
 def test_arguments_and_import_path_are_those_of_the_command_alone(tmp_path: Path) -> None:
@@ -122,8 +125,12 @@ def test_a_worker_with_a_beat_in_it_has_one_connection(
 ) -> None:
     beat = ["--beat", "--schedule", str(place.folder / "beat")]
     worker = run_worker("--concurrency", "1", *beat, app="ticking_shop", prefix=RUN)
-    tick = eventually("a tick", lambda: place.brain.get("tasks?name=shop.embedded_tick")["items"])[0]
-    assert tick["sent_at"]
+
+    def sent() -> list[dict[str, Any]]:
+        # The worker may be heard before the beat that sent it.
+        return [tick for tick in place.brain.get("tasks?name=shop.embedded_tick")["items"] if tick["sent_at"]]
+
+    eventually("a tick", sent)
     assert place.only_agent()["connections"] == 1
     assert worker.terminate() == 0
     assert "taskplane:" not in worker.log

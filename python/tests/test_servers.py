@@ -48,6 +48,10 @@ def test_schedules_are_left_to_other_processes_where_uwsgi_lets_no_thread_run(
     server, address = place.serve_by("uwsgi", *words, project=project, SITE_DATABASE=database)
     sent = get(f"{address}/strike")
     eventually("what it sent", lambda: place.brain.task(sent))
+    if threads:
+        eventually("its schedules", lambda: place.only_agent()["schedulers"] == ["celery-beat"])
+    else:
+        eventually("why there are none", lambda: "uWSGI needs --enable-threads" in server.log)
     assert place.only_agent()["schedulers"] == (["celery-beat"] if threads else [])
     assert ("uWSGI needs --enable-threads" in server.log) is not bool(threads), server.log
 
@@ -92,7 +96,7 @@ from taskplane import _native
 add.delay(1, 1)
 if ctypes.CDLL(None).fork() == 0:
     sent = add.delay(2, 2).id
-    print(sent, _native.counts()["captured"], _native.stop(2.0), flush=True)
+    print(sent, _native.counts()["captured"], _native.stop(60.0), flush=True)
     os._exit(0)
 os.wait()
 """

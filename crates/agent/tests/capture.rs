@@ -22,7 +22,8 @@ const GROUP: &str = "TASKPLANE_TEST_GROUP";
 const NAME: &str = "TASKPLANE_TEST_NAME";
 const NOTES: &str = "TASKPLANE_TEST_NOTES";
 
-const A_WHILE: Duration = Duration::from_secs(20);
+/// Longer than anything takes; reached only when a test fails.
+const A_WHILE: Duration = Duration::from_secs(60);
 
 /// Not a test: what a capturing child does. Says every number on its error output after capturing it.
 #[test]

@@ -76,6 +76,13 @@ fn settle(database: &PostgresDatabase) {
     database.sql("UPDATE replicas SET steady_since = steady_since - interval '1 hour'").expect("is changed");
 }
 
+/// Makes it look as if the brain called `name` had beaten just now: a slow test is no silent brain.
+fn wake(database: &PostgresDatabase, name: &str) {
+    database
+        .sql(&format!("UPDATE replicas SET beat_at = clock_timestamp() WHERE name = '{name}'"))
+        .expect("is changed");
+}
+
 fn connection(id: u64, agent: &str) -> ReplicaConnection {
     ReplicaConnection {
         id,
@@ -117,9 +124,12 @@ async fn a_silent_brain_is_gone_but_not_for_one_that_was_silent_itself() {
     let (a, b) = (Brain::enter(&database, "a").await, Brain::enter(&database, "b").await);
     b.command("c").await;
     silence(&database, "b");
+    database.sql("UPDATE replicas SET steady_since = clock_timestamp()").expect("is changed");
+    wake(&database, "a");
     assert_eq!(a.names().await, ["a", "b"], "it has just entered: perhaps the database was away for all");
     assert_eq!(a.store.bury(NOW).await.expect("works"), 0);
     settle(&database);
+    wake(&database, "a");
     assert_eq!(a.names().await, ["a"]);
     silence(&database, "a");
     assert_eq!(
@@ -130,6 +140,7 @@ async fn a_silent_brain_is_gone_but_not_for_one_that_was_silent_itself() {
     assert_eq!(a.names().await, ["a", "b"], "it was away itself");
     assert_eq!(a.store.bury(NOW).await.expect("works"), 0);
     settle(&database);
+    wake(&database, "a");
     assert_eq!(a.store.bury(NOW).await.expect("works"), 1);
     assert_eq!(b.status("c").await, CommandStatus::Failed);
     // It was only slow. It comes back by its next beat, and can tell that it was taken for gone.
@@ -150,9 +161,12 @@ async fn commands_of_the_gone_are_ended_and_those_of_the_living_are_not() {
     assert!(b.store.command_sent(1, "sent", "x").await.expect("is noted"));
     assert!(a.store.command_sent(1, "taken over", "x").await.expect("is noted"));
     assert!(b.store.command_sent(1, "handed over", "x").await.expect("is noted"));
+    wake(&database, "a");
+    wake(&database, "b");
     assert_eq!(a.store.bury(NOW).await.expect("works"), 0);
     silence(&database, "b");
     assert_eq!(a.store.abandon_open_commands(NOW).await.expect("works"), 0, "only who leads buries");
+    wake(&database, "a");
     assert_eq!(a.store.bury(NOW).await.expect("works"), 3);
     assert_eq!(a.status("pending").await, CommandStatus::Failed);
     assert_eq!(a.status("sent").await, CommandStatus::Unknown);
@@ -203,6 +217,7 @@ async fn connections_are_seen_by_all_and_their_changes_are_numbered() {
     assert_eq!(read().await.1, [x, y]);
     settle(&database);
     silence(&database, "b");
+    wake(&database, "a");
     a.store.bury(NOW).await.expect("works");
     assert_eq!(a.store.connections(run).await.expect("can be read"), None);
     assert_eq!(database.sql("SELECT count(*) FROM replica_connections").expect("can be read"), "0");

@@ -14,7 +14,7 @@ use crate::free_port;
 /// Password of the user `site` on every [`MariaDbServer`].
 const PASSWORD: &str = "p@ss word";
 /// How long it may take to come up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server on 127.0.0.1 with a database `site`; stopped when this is dropped.
 pub struct MariaDbServer {

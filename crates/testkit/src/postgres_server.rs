@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use crate::{Issued, free_port};
 
+/// Seconds that it may take to come up or to end on a busy machine.
+const PATIENCE: &str = "180";
+
 /// Password of the user `postgres` on every [`PostgresServer`].
 pub const POSTGRES_PASSWORD: &str = "correct horse";
 
@@ -60,7 +63,9 @@ impl PostgresServer {
         let options =
             format!("-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories='{folder}'", self.port);
         let mut start = self.command("pg_ctl");
-        start.args(["start", "--wait", "--options", &options, "--log"]).arg(self.folder.path().join("log"));
+        start
+            .args(["start", "--wait", "--timeout", PATIENCE, "--options", &options, "--log"])
+            .arg(self.folder.path().join("log"));
         run(&mut start)
     }
 
@@ -69,7 +74,7 @@ impl PostgresServer {
     /// # Errors
     /// When it does not end.
     pub fn crash(&self) -> Result<()> {
-        run(self.command("pg_ctl").args(["stop", "--mode", "immediate"]))
+        run(self.command("pg_ctl").args(["stop", "--mode", "immediate", "--timeout", PATIENCE]))
     }
 
     /// The URL of its database `postgres`, with the right password.

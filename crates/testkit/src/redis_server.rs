@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::{Authority, free_port};
 
-/// A busy machine takes seconds to start anything.
-const UP_WITHIN: Duration = Duration::from_secs(30);
+/// A busy machine takes seconds to start anything, and sentinels ask for replicas every ten.
+const UP_WITHIN: Duration = Duration::from_secs(90);
 
 /// A server on 127.0.0.1, with a port and a folder of its own; killed when this is dropped.
 pub struct RedisServer {
@@ -127,7 +127,8 @@ pub struct Sentinels {
 }
 
 impl Sentinels {
-    /// Starts them; they know `master` as `name`, and fail over half a second after it is gone. `password` is their own. Of a
+    /// Starts them; they know `master` as `name`, and fail over three seconds after it is gone: a busy machine leaves a server
+    /// that is there without a processor for shorter than that. `password` is their own. Of a
     /// master that speaks TLS they tell the port for it, and speak it themselves on ports of their own, with its certificate.
     ///
     /// # Errors
@@ -143,7 +144,7 @@ impl Sentinels {
             fs::create_dir(&folder)?;
             let mut config = format!(
                 "bind 127.0.0.1\nport {own}\ndir {}\nsentinel monitor {name} 127.0.0.1 {port} 2\n\
-                 sentinel down-after-milliseconds {name} 500\nsentinel failover-timeout {name} 5000\n",
+                 sentinel down-after-milliseconds {name} 3000\nsentinel failover-timeout {name} 10000\n",
                 folder.display()
             );
             if let Some(own) = sentinels.tls_ports.get(number) {

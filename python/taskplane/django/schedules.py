@@ -39,7 +39,8 @@ _PLAIN = (
 )
 _MOMENTS = ("expires", "start_time", "last_run_at", "date_changed")
 _KINDS = ("interval", "crontab", "solar", "clocked")
-#: Beat looks every 5 s whether there was a change, and misses the first one ever: it is told again after so many seconds.
+#: Beat looks every 5 s whether there was a change, and misses those since it read the schedules at its start and the first look:
+#: it is told of each again after so many seconds.
 _TELL_AGAIN_AFTER = 6.0
 
 _tell_again_at: float | None = None
@@ -96,7 +97,6 @@ def save(key: str | None, given: str) -> str:
     wanted = json.loads(given)
     model = _model("PeriodicTask")
     with _Asking(), transaction.atomic(using=router.db_for_write(model)):
-        is_first_change = _model("PeriodicTasks").last_change() is None
         task = model() if key is None else _locked(key)
         for column, value in wanted["columns"].items():
             setattr(task, column, _moment(value) if column in _MOMENTS else value)
@@ -104,16 +104,16 @@ def save(key: str | None, given: str) -> str:
             _point(task, wanted["times"])
         task.full_clean()
         task.save()
-        if is_first_change:
-            global _tell_again_at
-            _tell_again_at = time.monotonic() + _TELL_AGAIN_AFTER
-        return json.dumps(_row(task))
+        told = json.dumps(_row(task))
+    _tell_beat_later()
+    return told
 
 
 def delete(key: str) -> None:
     """Removes a schedule."""
     with _Asking(), transaction.atomic(using=router.db_for_write(_model("PeriodicTask"))):
         _locked(key).delete()
+    _tell_beat_later()
 
 
 class _Asking:
@@ -141,6 +141,11 @@ def _said(error: ValidationError) -> str:
         " ".join(messages) if field == "__all__" else f"{field}: {' '.join(messages)}"
         for field, messages in fields
     )
+
+
+def _tell_beat_later() -> None:
+    global _tell_again_at
+    _tell_again_at = time.monotonic() + _TELL_AGAIN_AFTER
 
 
 def _tell_beat_again() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from running import Place, Process, eventually
+from running import PATIENCE, Place, Process, eventually
 
 HERE = Path(__file__).resolve().parent
 ENDS = ("succeeded", "failed", "revoked", "rejected")
@@ -35,7 +35,7 @@ class Factory:
             cwd=self.place.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
         assert done.returncode == 0, done.stderr
         # Tracebacks of others may name a folder that is called like us.
@@ -58,14 +58,14 @@ class Factory:
         tasks = self.place.brain.get(f"tasks?worker={quote(self.node)}&state=succeeded&limit=200")
         return len(tasks["items"])
 
-    def ended(self, task_id: str, seconds: float = 20) -> dict[str, Any]:
+    def ended(self, task_id: str) -> dict[str, Any]:
         """The task, once it has ended."""
 
         def look() -> dict[str, Any] | None:
             task = self.place.brain.task(task_id)
             return task if task is not None and task["state"] in ENDS else None
 
-        return eventually(f"the end of {task_id}", look, seconds)
+        return eventually(f"the end of {task_id}", look)
 
     def told(self, task_id: str, *kinds: str, in_order: bool = True) -> dict[str, Any]:
         """The task, once all of this was told of it, in the order of its times, and nothing else."""
@@ -76,7 +76,7 @@ class Factory:
             return told == expected if in_order else sorted(told) == sorted(expected)
 
         try:
-            eventually(f"{expected} of {task_id}", is_told, 10)
+            eventually(f"{expected} of {task_id}", is_told)
         except AssertionError as error:
             raise AssertionError(f"{error}; told was {self.kinds(task_id)}") from None
         task = self.place.brain.task(task_id)
@@ -85,10 +85,11 @@ class Factory:
 
     def ordered(self, cmd: str, **args: Any) -> dict[str, Any]:
         """A command, once it has ended."""
-        brain = self.place.brain
-        command = brain.post("commands", {"cmd": cmd, "args": {"engine": "celery", **args}})
-        answer = eventually("the answer", lambda: brain.get(f"commands/{command['id']}?wait=5"), 15)
-        return dict(answer)
+        return self.place.brain.ordered({"cmd": cmd, "args": {"engine": "celery", **args}})
+
+    def heard(self, cmd: str, **args: Any) -> dict[str, Any]:
+        """A command to workers, once one of them has answered."""
+        return self.place.brain.heard({"cmd": cmd, "args": {"engine": "celery", **args}})
 
     def events(self, task_id: str, kind: str) -> list[dict[str, Any]]:
         """All of one kind that was told of a task, as the agent sent it, by its times."""

@@ -101,7 +101,7 @@ def test_an_expired_task_is_told(floor: Factory) -> None:
 
 
 def test_a_task_that_is_killed_on_demand_is_told(floor: Factory) -> None:
-    task_id = floor.send("sleep", 60)
+    task_id = floor.send("sleep", 600)
     eventually("its start", lambda: "task_started" in floor.kinds(task_id))
     floor.python(f"app.control.revoke('{task_id}', terminate=True, signal='SIGKILL')")
     task = floor.told(task_id, "sent", "received", "started", "revoked")

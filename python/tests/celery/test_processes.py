@@ -68,7 +68,8 @@ def test_a_killed_child_loses_no_event_that_its_hook_returned_from(factory: Fact
 
 @pytest.mark.parametrize("attempt", [0, 1])
 def test_a_task_whose_time_is_up_is_told_once_by_the_main_process(factory: Factory, attempt: int) -> None:
-    worker = factory.worker("--pool", "prefork", "--concurrency", "2", "--time-limit", "2")
+    # More than a busy machine takes for what is not late.
+    worker = factory.worker("--pool", "prefork", "--concurrency", "2", "--time-limit", "10")
     task_id = factory.send("late", attempt)
     again = ("sent", "received", "started", "retry") * attempt
     task = factory.told(task_id, *again, "sent", "received", "started", "failed", in_order=False)
@@ -85,7 +86,7 @@ def test_what_a_killed_worker_captured_is_delivered_by_the_next(factory: Factory
     mark = factory.place.folder / "mark"
     factory.place.brain.process.signal(signal.SIGSTOP)
     try:
-        task_id = factory.send("sleep", 60, str(mark))
+        task_id = factory.send("sleep", 600, str(mark))
         eventually("its start", mark.exists)
         os.kill(worker.pid, signal.SIGKILL)
     finally:
@@ -96,7 +97,13 @@ def test_what_a_killed_worker_captured_is_delivered_by_the_next(factory: Factory
 
 @pytest.mark.parametrize("pool", ["solo", "prefork"])
 def test_a_worker_that_stops_has_told_all(factory: Factory, pool: str) -> None:
-    worker = factory.worker("--pool", pool, "--concurrency", "2")
+    # A stop may take two seconds. Where the machine stands still for so long, the next worker delivers the rest.
+    assert any(has_told_all(factory, pool, attempt) for attempt in range(3))
+
+
+def has_told_all(factory: Factory, pool: str, attempt: int) -> bool:
+    """Whether the brain has all of a worker's tasks, and of those before it, when it has stopped."""
+    worker = factory.worker("--pool", pool, "--concurrency", "2", name=f"worker-{attempt}")
     factory.python("[double.delay(n) for n in range(60)]")
     # A pool child that is stopped between short tasks waits up to 30 s for the main process to count the results of the last
     # ones (billiard's `_ensure_messages_consumed`): every third stop or so, with an agent as without.
@@ -104,7 +111,8 @@ def test_a_worker_that_stops_has_told_all(factory: Factory, pool: str) -> None:
     eventually("some of it", lambda: worker.log.count("] succeeded in ") >= enough)
     assert worker.terminate() == 0
     # By then the brain has it.
-    assert factory.succeeded() == worker.log.count("] succeeded in ")
+    logs = [log.read_text(errors="replace") for log in factory.place.folder.glob("worker-*.log")]
+    return factory.succeeded() == sum(log.count("] succeeded in ") for log in logs)
 
 
 def test_another_process_collects_when_the_one_that_did_is_killed(factory: Factory) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from celery_place import Factory
-from running import eventually
 
 
 def test_a_pickled_message_that_a_worker_has_received_is_retried_as_it_was(factory: Factory) -> None:
@@ -20,9 +19,7 @@ print(chained.parent.id, chained.id)
     failed, rest = factory.python(program).split()
     factory.told(failed, "sent", "received", "started", "failed")
     path.write_text("")
-    brain = factory.place.brain
-    command = brain.post("commands", {"cmd": "retry_task", "args": {"engine": "celery", "task_id": failed}})
-    answer = eventually("the answer", lambda: brain.get(f"commands/{command['id']}?wait=5"), 15)
+    answer = factory.ordered("retry_task", task_id=failed)
     assert answer["status"] == "succeeded", answer
     assert "as it was (pickle; not readable here)" in answer["message"], answer
     again = factory.ended(answer["result"]["new_task_id"])

@@ -1,6 +1,6 @@
 //! A brain that does what the test says.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseC
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
 /// Longer than anything takes; reached only when a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(PATIENCE, what).await.expect("it takes too long")
@@ -75,15 +75,18 @@ impl ScriptedBrain {
         self.answer("401 Unauthorized", "WWW-Authenticate: Bearer\r\n").await;
     }
 
-    /// Waits for a connection and answers its request with a status, and headers that end each in a line break.
-    pub(crate) async fn answer(&self, status: &str, headers: &str) {
+    /// Waits for a connection and answers its request with a status, and headers that end each in a line break. Returns a
+    /// moment at which the answer was not given yet.
+    pub(crate) async fn answer(&self, status: &str, headers: &str) -> Instant {
         let (mut stream, _) = soon(self.listener.accept()).await.expect("accepts");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(soon(stream.read_u8()).await.expect("a request"));
         }
         let answer = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\n\r\n");
+        let before = Instant::now();
         stream.write_all(answer.as_bytes()).await.expect("writes");
+        before
     }
 
     /// True when nobody comes for a while.
@@ -127,6 +130,18 @@ impl Visit {
             batches.push(batch);
         }
         batches
+    }
+
+    /// The tasks of the next batches until so many came; each batch is acked, so that the agent's window never closes however
+    /// many batches it makes of them.
+    pub(crate) async fn takes(&mut self, events: usize) -> Vec<String> {
+        let mut tasks = Vec::new();
+        while tasks.len() < events {
+            let (seq, text) = self.batch().await;
+            tasks.extend(task_ids(&text));
+            self.ack(seq).await;
+        }
+        tasks
     }
 
     pub(crate) async fn send(&mut self, frame: Value) {

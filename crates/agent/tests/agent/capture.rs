@@ -103,5 +103,6 @@ async fn an_agent_stops_in_the_time_that_it_is_given_although_the_brain_does_not
     soon(running).await.expect("no panic");
     let taken = asked.elapsed();
     assert!(taken > within / 2, "it waits for the brain, but only {taken:?}");
-    assert!(taken < within * 2, "{taken:?}");
+    // By default it may take nine seconds. A busy machine may stand still for two.
+    assert!(taken < within * 5, "{taken:?}");
 }

@@ -55,8 +55,7 @@ async fn another_version_of_the_protocol_is_not_tried_again_but_observation_goes
 
     let upgraded = start(AgentConfig { version: "99.0.0".into(), ..config(&brain.url(), dir.path()) });
     let mut visit = brain.welcome(0).await;
-    let arrived: Vec<String> = visit.batches_of(3001).await.iter().flat_map(|(_, text)| task_ids(text)).collect();
-    assert_eq!(arrived, ids(0, 3001));
+    assert_eq!(visit.takes(3001).await, ids(0, 3001));
     upgraded.stop().await;
 }
 
@@ -81,9 +80,12 @@ async fn a_brain_that_asks_for_room_gets_it() {
         let mut config = config(&brain.url(), dir.path());
         config.reconnect.max = A_WHILE;
         let agent = start(config);
-        brain.welcome(0).await.close(code).await;
-        assert!(brain.is_left_alone_for(A_WHILE * 9 / 10).await, "{code}");
+        let visit = brain.welcome(0).await;
+        // Before the agent can have begun to wait.
+        let began = Instant::now();
+        visit.close(code).await;
         brain.welcome(0).await;
+        assert!(began.elapsed() >= A_WHILE * 9 / 10, "{code}: {:?}", began.elapsed());
         agent.stop().await;
     }
 }
@@ -93,8 +95,7 @@ async fn a_brain_that_says_when_to_come_back_is_obeyed() {
     let dir = tempfile::tempdir().expect("dir");
     let brain = ScriptedBrain::start().await;
     let agent = start(config(&brain.url(), dir.path()));
-    brain.answer("429 Too Many Requests", "Retry-After: 1\r\n").await;
-    let began = Instant::now();
+    let began = brain.answer("429 Too Many Requests", "Retry-After: 1\r\n").await;
     brain.welcome(0).await;
     assert!(began.elapsed() >= Duration::from_millis(950), "{:?}", began.elapsed());
     agent.stop().await;

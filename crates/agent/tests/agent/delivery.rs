@@ -36,12 +36,17 @@ async fn events_arrive_redacted_and_in_order() {
     let agent = start(config(&brain.url(), dir.path()));
     let mut visit = brain.welcome(0).await;
     agent.sees_tasks(0, 1200).await;
-    let batches = visit.batches_of(1200).await;
+    let mut batches = Vec::new();
+    while all_ids(&batches).len() < 1200 {
+        // Acked as they come: on a slow machine they are more than the window holds.
+        let batch = visit.batch().await;
+        visit.ack(batch.0).await;
+        batches.push(batch);
+    }
     assert_eq!(all_ids(&batches), ids(0, 1200));
     let seqs: Vec<u64> = batches.iter().map(|(seq, _)| *seq).collect();
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
     assert!(batches.iter().all(|(_, text)| text.contains("<email>") && !text.contains("example.com")));
-    visit.ack(seqs.len() as u64).await;
     agent.stop().await;
 }
 

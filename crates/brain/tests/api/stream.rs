@@ -11,6 +11,9 @@ use taskplane_model::access::Role;
 
 use crate::brain::TestBrain;
 
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 struct Reader {
     body: BodyDataStream,
     text: String,
@@ -38,12 +41,18 @@ async fn open(brain: &TestBrain, path: &str, last_event_id: Option<&str>) -> Rea
 
 impl Reader {
     async fn next(&mut self) -> Option<Event> {
-        while !self.text.contains("\n\n") {
-            let chunk = tokio::time::timeout(Duration::from_secs(10), self.body.next()).await.expect("in time")?;
-            self.text.push_str(std::str::from_utf8(&chunk.expect("a chunk")).expect("text"));
-        }
-        let (event, rest) = self.text.split_once("\n\n").map(|(a, b)| (a.to_owned(), b.to_owned()))?;
-        self.text = rest;
+        let event = loop {
+            while !self.text.contains("\n\n") {
+                let chunk = tokio::time::timeout(PATIENCE, self.body.next()).await.expect("in time")?;
+                self.text.push_str(std::str::from_utf8(&chunk.expect("a chunk")).expect("text"));
+            }
+            let (event, rest) = self.text.split_once("\n\n").map(|(a, b)| (a.to_owned(), b.to_owned()))?;
+            self.text = rest;
+            // While nothing happens, comments keep the stream open.
+            if !event.starts_with(':') {
+                break event;
+            }
+        };
         let field = |name: &str| {
             let value = event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             value.unwrap_or_default().trim().to_owned()

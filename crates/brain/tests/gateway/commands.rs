@@ -145,7 +145,8 @@ async fn who_waits_for_a_command_hears_of_its_end_at_once() {
     };
     let ((ended, heard), answered) = tokio::join!(waiting, answering);
     assert_eq!(ended["status"], "succeeded");
-    assert!(heard.saturating_duration_since(answered) < Duration::from_secs(5));
+    // Nobody who was not woken hears of it before the 25 s are over.
+    assert!(heard.saturating_duration_since(answered) < Duration::from_secs(20));
 }
 
 #[tokio::test]

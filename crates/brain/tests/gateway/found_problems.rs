@@ -1,5 +1,7 @@
 //! What needs someone.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use taskplane_brain::{clock, problems};
 use taskplane_model::Timestamp;
@@ -39,6 +41,20 @@ async fn kinds(brain: &TestBrain) -> Vec<(String, String)> {
 async fn titles_at(brain: &TestBrain, now: Timestamp) -> Vec<String> {
     let found = problems::look(&brain.brain, 1, now).await.expect("can be looked at");
     found.into_iter().map(|problem| problem.title).collect()
+}
+
+/// What a story finds that has times of its own. The brain looks by itself as well, every five seconds of the real time, which is
+/// another: a story that this may have come into, since the machine was slow, is told again.
+async fn undisturbed(story: impl AsyncFn(&TestBrain) -> Vec<Vec<String>>) -> Vec<Vec<String>> {
+    for _ in 0..20 {
+        let began = Instant::now();
+        let brain = TestBrain::start().await;
+        let found = story(&brain).await;
+        if began.elapsed() < Duration::from_secs(5) {
+            return found;
+        }
+    }
+    panic!("the machine is too slow for this story");
 }
 
 #[tokio::test]
@@ -85,20 +101,25 @@ async fn what_needs_someone_is_listed_the_worst_first() {
 
 #[tokio::test]
 async fn a_worker_that_takes_no_tasks_while_its_queue_waits_is_named() {
-    let brain = TestBrain::start().await;
-    let mut agent = Agent::open(&brain, &rich("web", "i1"), 0).await;
-    let began = clock::now();
-    let mut look = async |seconds: i64, seq: u64, processed: u64| {
-        let at = began.plus(seconds * SECOND);
-        agent.tell(seq, json!([heartbeat(at, processed), sample(at, 34, 1)])).await;
-        problems::look_on(&brain.brain, 1, at).await.expect("can be looked at");
-        titles_at(&brain, at).await
-    };
-    for (seq, seconds) in (1..).zip((0..=120).step_by(10)) {
-        let expected: &[&str] = if seconds > 60 { &["Worker w1 takes no tasks"] } else { &[] };
-        assert_eq!(look(seconds, seq, 7).await, expected, "after {seconds} s");
+    // It has begun one after 130 s.
+    let looks: Vec<(i64, u64)> = (0..=120).step_by(10).map(|seconds| (seconds, 7)).chain([(130, 8)]).collect();
+    let found = undisturbed(async |brain| {
+        let mut agent = Agent::open(brain, &rich("web", "i1"), 0).await;
+        let began = clock::now();
+        let mut found = Vec::new();
+        for (seq, (seconds, processed)) in (1..).zip(&looks) {
+            let at = began.plus(seconds * SECOND);
+            agent.tell(seq, json!([heartbeat(at, *processed), sample(at, 34, 1)])).await;
+            problems::look_on(&brain.brain, 1, at).await.expect("can be looked at");
+            found.push(titles_at(brain, at).await);
+        }
+        found
+    })
+    .await;
+    for ((seconds, _), found) in looks.iter().zip(found) {
+        let expected: &[&str] = if (61..130).contains(seconds) { &["Worker w1 takes no tasks"] } else { &[] };
+        assert_eq!(found, expected, "after {seconds} s");
     }
-    assert_eq!(look(130, 14, 8).await, [""; 0], "it has begun one");
 }
 
 #[tokio::test]
@@ -128,24 +149,24 @@ async fn an_eta_beyond_the_visibility_timeout_is_found() {
 
 #[tokio::test]
 async fn a_worker_of_whose_tasks_nothing_is_heard_is_named_until_something_is() {
-    let brain = TestBrain::start().await;
-    let mut agent = Agent::open(&brain, &rich("web", "i1"), 0).await;
-    let began = clock::now();
-    let at = |seconds: i64| began.plus(seconds * SECOND);
-    let mut seq = 0;
-    let mut look = async |seconds: i64, more: Vec<Value>| {
-        seq += 1;
-        let events = [vec![heartbeat(at(seconds), seconds as u64)], more].concat();
-        agent.tell(seq, Value::from(events)).await;
-        problems::look_on(&brain.brain, 1, at(seconds)).await.expect("can be looked at");
-        problems::look_closer(&brain.brain, 1, at(seconds)).await.expect("can be looked at");
-        titles_at(&brain, at(seconds)).await
-    };
-    assert_eq!(look(0, Vec::new()).await, [""; 0]);
-    assert_eq!(look(20, Vec::new()).await, [""; 0]);
-    assert_eq!(look(40, Vec::new()).await, ["No task events are heard from worker w1"]);
-    let begun = event_with("task_started", "t1", json!({ "worker": "w1", "ts": at(50).to_string() }));
-    assert_eq!(look(60, vec![begun]).await, [""; 0]);
+    let found = undisturbed(async |brain| {
+        let mut agent = Agent::open(brain, &rich("web", "i1"), 0).await;
+        let began = clock::now();
+        let at = |seconds: i64| began.plus(seconds * SECOND);
+        let begun = event_with("task_started", "t1", json!({ "worker": "w1", "ts": at(50).to_string() }));
+        let mut found = Vec::new();
+        for (seq, (seconds, more)) in (1..).zip([(0, vec![]), (20, vec![]), (40, vec![]), (60, vec![begun])]) {
+            let events = [vec![heartbeat(at(seconds), seconds as u64)], more].concat();
+            agent.tell(seq, Value::from(events)).await;
+            problems::look_on(&brain.brain, 1, at(seconds)).await.expect("can be looked at");
+            problems::look_closer(&brain.brain, 1, at(seconds)).await.expect("can be looked at");
+            found.push(titles_at(brain, at(seconds)).await);
+        }
+        found
+    })
+    .await;
+    let named = vec!["No task events are heard from worker w1".to_owned()];
+    assert_eq!(found, [vec![], vec![], named, vec![]]);
 }
 
 #[tokio::test]

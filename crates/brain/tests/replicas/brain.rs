@@ -117,9 +117,9 @@ impl TestBrain {
 
     /// The row of a command when it has ended.
     pub(crate) async fn ended(&self, command: &Value) -> Value {
-        let row = self.get(&format!("commands/{}?wait=25", command["id"].as_str().expect("an id"))).await;
-        assert!(row["finished_at"].is_string(), "not ended: {row}");
-        row
+        let path = format!("commands/{}?wait=25", command["id"].as_str().expect("an id"));
+        until("the command's end", async || Some(self.get(&path).await).filter(|row| row["finished_at"].is_string()))
+            .await
     }
 }
 

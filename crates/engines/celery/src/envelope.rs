@@ -1,5 +1,7 @@
 //! The kombu envelope: what every message on Redis is wrapped in (task, event, control, reply).
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -45,6 +47,24 @@ pub(crate) struct DeliveryInfo {
     pub(crate) routing_key: String,
 }
 
+/// Of an envelope, what tells its message from all others.
+#[derive(Deserialize)]
+struct Tagged<'a> {
+    #[serde(borrow)]
+    properties: Tag<'a>,
+}
+
+#[derive(Deserialize)]
+struct Tag<'a> {
+    #[serde(borrow)]
+    delivery_tag: Cow<'a, str>,
+}
+
+/// The delivery tag of an envelope, which is not read any further: that takes a tenth of the time.
+pub(crate) fn delivery_tag(raw: &[u8]) -> Option<Cow<'_, str>> {
+    serde_json::from_slice::<Tagged<'_>>(raw).ok().map(|tagged| tagged.properties.delivery_tag)
+}
+
 impl Envelope {
     pub(crate) fn parse(raw: &[u8]) -> Result<Self, EnvelopeError> {
         serde_json::from_slice(raw).map_err(|e| EnvelopeError::Malformed(e.classify_name().to_owned()))
@@ -82,6 +102,7 @@ mod tests {
         for case in samples::task_messages() {
             let raw = case["envelope"].to_string();
             let envelope = Envelope::parse(raw.as_bytes()).expect("parses");
+            assert_eq!(delivery_tag(raw.as_bytes()).as_deref(), Some(envelope.properties.delivery_tag.as_str()));
             match envelope.json_body() {
                 Ok(body) if !case["decoded_body"].is_null() => assert_eq!(body, case["decoded_body"]),
                 Ok(body) => assert_eq!(body.as_array().map(Vec::len), Some(3), "{}", case["case"]),

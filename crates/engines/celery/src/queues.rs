@@ -35,7 +35,7 @@ pub(crate) struct Sampler {
 
 impl Sampler {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let broker = shared.broker.sampler();
+        let broker = shared.broker.sampler(shared.watch);
         Self { shared, broker, told: HashMap::new(), mismatch: None }
     }
 
@@ -54,9 +54,11 @@ impl Sampler {
             KnownQueues { consumed: workers.queues(), mentioned }
         };
         let sample = self.shared.broker.sample(&mut self.broker, &known, now).await?;
-        let waiting = self.sent(sample.waiting, now);
         // Within an application their publishers tell of them; there, every host has an agent that sees the same queues.
-        let mut out = if self.shared.watch == Watch::Everything { waiting } else { Vec::new() };
+        let mut out = match self.shared.watch {
+            Watch::Everything => self.sent(sample.waiting, now),
+            Watch::Queues => Vec::new(),
+        };
         self.mismatch = sample.mismatch;
         let own = sample.queues.into_iter().map(|queue| QueueObservation {
             depth: Some(queue.depth),

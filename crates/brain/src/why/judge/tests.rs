@@ -252,7 +252,8 @@ fn while_nobody_looks_nothing_is_sold_as_certain() {
          waits its turn: 120 messages wait in its queue emails, about 4 min at the present pace."
     );
     let blind = Facts { watcher: Watcher::Blind("sidecar".into(), "connection refused".into()), ..waiting() };
-    let expected = "The agent sidecar does not see all of celery: connection refused. What happens there now is not known.";
+    let expected =
+        "The agent sidecar does not see all of celery: connection refused. What happens there now is not known.";
     assert_eq!(text(&blind, Code::AgentOffline), expected);
     let nobody = Facts { watcher: Watcher::Nobody, ..waiting() };
     assert_eq!(text(&nobody, Code::NoAgent), "No agent watches celery: what becomes of its tasks is not seen.");

@@ -8,7 +8,7 @@ use taskplane_model::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::{
-    config::{ConfigError, unsupported, unusable},
+    config::{ConfigError, Watch, unsupported, unusable},
     content::Content,
     control::{Call, Replies},
     message::{NewTask, Outgoing, TaskMessage},
@@ -240,10 +240,10 @@ impl Broker {
         matches!(self, Self::Redis(_))
     }
 
-    /// What samples its queues.
-    pub(crate) fn sampler(&self) -> Sampler {
+    /// What samples its queues, for an engine that learns of tasks as `watch` says.
+    pub(crate) fn sampler(&self, watch: Watch) -> Sampler {
         match self {
-            Self::Redis(_) => Sampler::Redis(redis::Sampler::new()),
+            Self::Redis(_) => Sampler::Redis(redis::Sampler::new(watch)),
             Self::RabbitMq(_) => Sampler::RabbitMq(rabbitmq::Sampler::default()),
         }
     }
@@ -298,11 +298,8 @@ impl Broker {
         match (self, sampler) {
             (Self::Redis(redis), Sampler::Redis(sampler)) => sampler.sample(redis, &known.consumed, now).await,
             (Self::RabbitMq(rabbit), Sampler::RabbitMq(sampler)) => rabbit.sample(sampler, known).await,
-            (_, sampler) => {
-                // Never: a sampler stays with the broker that gave it.
-                *sampler = self.sampler();
-                Ok(Sample::default())
-            }
+            // Never: a sampler stays with the broker that gave it.
+            _ => Ok(Sample::default()),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     broker::{BrokerError, QueueSample, Sample},
+    config::Watch,
     message::TaskMessage,
     queues::carries_tasks,
     shared::lock,
@@ -30,8 +31,8 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    pub(crate) fn new() -> Self {
-        Self { waiting: Waiting::new(), refreshed_at: None }
+    pub(crate) fn new(watch: Watch) -> Self {
+        Self { waiting: Waiting::new(watch), refreshed_at: None }
     }
 
     /// One sample of everything. `consumed` are the queues that workers are known to consume.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use taskplane_model::Timestamp;
 
 use super::{Link, layout::glob};
-use crate::{broker::BrokerError, message::TaskMessage};
+use crate::{broker::BrokerError, config::Watch, envelope::delivery_tag, message::TaskMessage};
 
 /// The hash of delivered messages. One for all queues of a database.
 pub(super) const UNACKED: &str = "unacked";
@@ -67,6 +67,7 @@ impl End {
 
 /// What was looked at before, by delivery tag.
 pub(crate) struct Waiting {
+    watch: Watch,
     seen: LruCache<String, Timestamp>,
     /// Queue of each entry of `unacked` known so far.
     unacked: HashMap<String, String>,
@@ -81,11 +82,12 @@ pub(crate) struct Unacked {
 }
 
 impl Waiting {
-    pub(crate) fn new() -> Self {
-        Self { seen: LruCache::new(MAX_SEEN), unacked: HashMap::new() }
+    pub(crate) fn new(watch: Watch) -> Self {
+        Self { watch, seen: LruCache::new(MAX_SEEN), unacked: HashMap::new() }
     }
 
-    /// Messages of a list not seen before, from both of its ends, and when the oldest was first seen.
+    /// Messages of a list not seen before, from both of its ends, and when the oldest was first seen. The messages only where
+    /// the broker is to tell of them.
     pub(crate) async fn peek(
         &mut self,
         link: &Link,
@@ -115,18 +117,22 @@ impl Waiting {
             let (from, to) = end.range(offset, count);
             let right = format!("%R~{}", glob(key));
             let list: Vec<Vec<u8>> = link.run(&right, async |c| c.lrange(key, from, to).await).await?;
-            let before = new.len();
+            let mut is_any_new = false;
             for raw in &list {
                 budget.spend(raw.len());
-                let Some(message) = TaskMessage::read(raw) else { continue };
-                let first_seen = *self.seen.get_or_insert(message.delivery_tag.clone(), || now);
-                at_end = at_end.or(Some(first_seen));
-                if first_seen == now {
-                    new.push(message);
+                let Some(tag) = delivery_tag(raw) else { continue };
+                let known = self.seen.get(tag.as_ref()).copied();
+                at_end = at_end.or(known).or(Some(now));
+                if known.is_none() {
+                    is_any_new = true;
+                    self.seen.put(tag.into_owned(), now);
+                    new.extend(
+                        Some(raw).filter(|_| self.watch == Watch::Everything).and_then(|raw| TaskMessage::read(raw)),
+                    );
                 }
             }
             offset += count;
-            if list.len() < count || new.len() == before || budget.spent() {
+            if list.len() < count || !is_any_new || budget.spent() {
                 break;
             }
         }

@@ -5,7 +5,7 @@ use taskplane_agent::engine::{Engine as _, FoundIn, FoundState, FoundTask, Known
 use taskplane_engine_celery::CeleryEngine;
 use taskplane_model::TaskEventKind;
 
-use crate::harness::{Agent, Publisher, Rabbit, Redis, Worker, config, eventually};
+use crate::harness::{Agent, Publisher, Rabbit, Redis, Worker, config, eventually, eventually_asked};
 
 async fn ask(engine: &CeleryEngine, id: &str) -> FoundTask {
     let mut found = engine.query_state(&[id.to_owned()]).await.expect("an answer");
@@ -17,6 +17,13 @@ fn deaf(redis: &Redis) -> CeleryEngine {
     CeleryEngine::new(config(redis)).expect("a good configuration")
 }
 
+/// Waits until the workers or the backend say this of a task. What lies in Redis does not: between two steps of a worker, its
+/// message is nowhere there.
+async fn until_found(engine: &CeleryEngine, id: &str, state: FoundState) {
+    let found = async || (ask(engine, id).await.state == state).then_some(());
+    eventually_asked(&format!("{id} to be {state:?}"), found).await;
+}
+
 #[tokio::test]
 async fn each_state_is_found_where_it_shows() {
     let redis = Redis::start().await;
@@ -25,15 +32,12 @@ async fn each_state_is_found_where_it_shows() {
     let done = publisher.task("floor.echo", json!([1]));
     let failed = publisher.task("floor.fail", json!([]));
     redis.result(&failed).await;
-    let slow = publisher.task("floor.slow", json!([60]));
-    eventually("it began", || {
-        (redis.run(&["HLEN", "unacked"]).trim() == "0" && redis.run(&["LLEN", "celery"]).trim() == "0").then_some(())
-    })
-    .await;
-    let later = publisher.send(json!({"task": "floor.echo", "options": {"countdown": 600}}));
-    eventually("it is with the worker", || (redis.run(&["HLEN", "unacked"]).trim() == "1").then_some(())).await;
-    let elsewhere = publisher.send(json!({"task": "floor.echo", "options": {"queue": "nobody"}}));
+    let slow = publisher.task("floor.slow", json!([600]));
     let engine = deaf(&redis);
+    until_found(&engine, &slow, FoundState::Started).await;
+    let later = publisher.send(json!({"task": "floor.echo", "options": {"countdown": 600}}));
+    until_found(&engine, &later, FoundState::Received).await;
+    let elsewhere = publisher.send(json!({"task": "floor.echo", "options": {"queue": "nobody"}}));
     let ids = [&done, &failed, &slow, &later, &elsewhere].map(String::clone);
     let mut found = engine.query_state(&[&ids[..], &["never-seen".to_owned()]].concat()).await.expect("an answer");
     assert_eq!((found.workers_answered, found.workers_silent.len(), found.tasks.len()), (1, 0, 6));
@@ -63,10 +67,13 @@ async fn each_state_is_found_where_it_shows() {
 async fn a_task_whose_worker_was_killed_leaves_no_sign_of_life() {
     let redis = Redis::start().await;
     let mut worker = Worker::default().start(&redis);
-    let agent = Agent::start(&redis).await;
+    let mut config = config(&redis);
+    // It has to be asked about before the worker is gone, however slow that is.
+    config.timings.worker_silence = std::time::Duration::from_secs(20);
+    let agent = Agent::with(config).await;
     agent.knows("w1@test").await;
     let mut publisher = Publisher::start(&redis, &[]);
-    let slow = publisher.task("floor.slow", json!([60]));
+    let slow = publisher.task("floor.slow", json!([600]));
     agent.saw(&slow, TaskEventKind::Started).await;
     worker.kill();
     let task = ask(&agent.engine, &slow).await;
@@ -89,7 +96,7 @@ async fn a_task_whose_worker_was_killed_leaves_no_sign_of_life() {
 async fn what_no_event_told_is_told_when_it_is_found() {
     let redis = Redis::start().await;
     // A worker without events: only the result tells, and that was stored while nobody listened.
-    let agent = Agent::start(&redis).await;
+    let agent = Agent::without_events(config(&redis)).await;
     let _worker = Worker::default().start(&redis);
     agent.knows("w1@test").await;
     let id = "0b6f3d52-1a4e-4a4e-9c55-0c1f8a9f1d11";
@@ -116,10 +123,14 @@ async fn what_was_there_before_the_agent_came_is_told_at_once() {
     let mut publisher = Publisher::start(&redis, &[]);
     let done = publisher.task("floor.echo", json!([1]));
     redis.result(&done).await;
-    let slow = publisher.task("floor.slow", json!([60]));
+    let slow = publisher.task("floor.slow", json!([600]));
     let reserved = publisher.task("floor.echo", json!(["next"]));
     let later = publisher.send(json!({"task": "floor.echo", "options": {"countdown": 600}}));
-    eventually("the worker has them", || (redis.run(&["HLEN", "unacked"]).trim() == "2").then_some(())).await;
+    let engine = deaf(&redis);
+    for (id, state) in [(&slow, FoundState::Started), (&reserved, FoundState::Received), (&later, FoundState::Received)]
+    {
+        until_found(&engine, id, state).await;
+    }
     let agent = Agent::start(&redis).await;
     let by = |task: taskplane_agent::engine::TaskObservation| task.known_by;
     assert_eq!(by(agent.saw(&slow, TaskEventKind::Started).await), Some(KnownBy::Inspection));
@@ -139,7 +150,7 @@ async fn on_rabbitmq_the_workers_tell_and_what_cannot_be_seen_is_said() {
     let agent = Agent::start(&rabbit).await;
     agent.knows("w1@test").await;
     let mut publisher = Publisher::start(&rabbit, &[]);
-    let slow = publisher.task("floor.slow", json!([60]));
+    let slow = publisher.task("floor.slow", json!([600]));
     agent.saw(&slow, TaskEventKind::Started).await;
     let task = ask(&agent.engine, &slow).await;
     assert_eq!((task.state, task.worker.as_deref()), (FoundState::Started, Some("w1@test")));
@@ -158,10 +169,10 @@ async fn without_events_a_task_of_a_type_that_keeps_its_results_has_not_ended_wh
     let mut config = config(&redis);
     config.task_events = false;
     config.timings.inspect_every = std::time::Duration::from_millis(500);
-    let agent = Agent::with(config).await;
+    let agent = Agent::without_events(config).await;
     agent.knows("w1@test").await;
     let mut publisher = Publisher::start(&redis, &env);
-    let first = publisher.task("floor.slow", json!([60]));
+    let first = publisher.task("floor.slow", json!([600]));
     agent.saw(&first, TaskEventKind::Started).await;
     assert_eq!(ask(&agent.engine, "never-seen").await.unseen, [FoundIn::ResultBackend], "it may have kept none");
     worker.kill();

@@ -4,7 +4,7 @@ use serde_json::json;
 use taskplane_agent::engine::{CancelRequest, CommandError, Engine as _};
 use taskplane_model::TaskEventKind;
 
-use crate::harness::{Agent, Publisher, Redis, Worker, eventually};
+use crate::harness::{Agent, Place as _, Publisher, Redis, Worker, eventually};
 
 fn cancel(id: &str, terminate: bool) -> CancelRequest {
     CancelRequest { task_id: id.into(), terminate, signal: terminate.then(|| "SIGKILL".into()) }
@@ -17,10 +17,12 @@ async fn a_task_in_a_thread_runs_on_and_the_answer_says_so() {
     let agent = Agent::start(&redis).await;
     agent.knows("w1@test").await;
     let mut publisher = Publisher::start(&redis, &[]);
-    let slow = publisher.task("floor.slow", json!([3]));
+    let go_on = redis.dir().join("go on");
+    let slow = publisher.task("floor.wait", json!([go_on.display().to_string()]));
     agent.saw(&slow, TaskEventKind::Started).await;
     let error = agent.engine.cancel_task(&cancel(&slow, true)).await.expect_err("cannot be killed");
     assert!(matches!(&error, CommandError::Engine(why) if why.contains("runs on")), "{error}");
+    std::fs::write(&go_on, "").expect("written");
     let done = redis.result(&slow).await;
     assert_eq!(done["status"], "SUCCESS");
 }

@@ -167,7 +167,7 @@ async fn a_running_task_is_terminated_and_a_waiting_one_dropped(place: &impl Pla
     let agent = Agent::start(place).await;
     agent.knows("w1@test").await;
     let mut publisher = Publisher::start(place, &[]);
-    let slow = publisher.task("floor.slow", json!([60]));
+    let slow = publisher.task("floor.slow", json!([600]));
     agent.saw(&slow, TaskEventKind::Started).await;
     let waiting = publisher.task("floor.echo", json!([]));
     eventually("the waiting task", || (!agent.task(&waiting).is_empty()).then_some(())).await;
@@ -192,7 +192,7 @@ async fn a_task_whose_process_is_killed_fails_once_with_what_killed_it(place: &i
     let agent = Agent::start(place).await;
     let main = agent.knows("w1@test").await.facts.pid.expect("a process");
     let mut publisher = Publisher::start(place, &[]);
-    let slow = publisher.task("floor.slow", json!([60]));
+    let slow = publisher.task("floor.slow", json!([600]));
     agent.saw(&slow, TaskEventKind::Started).await;
     for child in children(main) {
         std::process::Command::new("kill").args(["-9", &child]).status().expect("kill runs");
@@ -244,15 +244,17 @@ async fn the_more_urgent_task_is_taken_first(place: &impl Place) {
     let agent = Agent::start(place).await;
     agent.knows("w1@test").await;
     let mut publisher = Publisher::start(place, &env);
-    let slow = publisher.task("floor.slow", json!([10]));
-    agent.saw(&slow, TaskEventKind::Started).await;
+    let go_on = place.dir().join("go on");
+    let first = publisher.task("floor.wait", json!([go_on.display().to_string()]));
+    agent.saw(&first, TaskEventKind::Started).await;
     // The worker holds one task beside the one that runs; what comes after waits.
     let held = publisher.send(json!({"task": "floor.echo", "args": [1], "options": {"priority": urgent}}));
     agent.saw(&held, TaskEventKind::Received).await;
     let patient = publisher.send(json!({"task": "floor.echo", "options": {"priority": later}}));
     let again = agent.engine.retry_task(&retry(&held)).await.expect("published");
+    std::fs::write(&go_on, "").expect("written");
     for id in [&patient, &again.new_task_id] {
-        agent.saw(id, TaskEventKind::Succeeded).await;
+        agent.saw(id, TaskEventKind::Started).await;
     }
     let order: Vec<String> = agent
         .tasks()
@@ -276,6 +278,7 @@ async fn a_task_for_later_is_taken_in_time(place: &impl Place) {
     let again = agent.engine.retry_task(&RetryRequest { eta: Some(eta), ..retry(&old) }).await.expect("published");
     assert_eq!(agent.saw(&again.new_task_id, TaskEventKind::Sent).await.eta, Some(eta));
     agent.saw(&again.new_task_id, TaskEventKind::Failed).await;
+    agent.saw(&again.new_task_id, TaskEventKind::Started).await;
     let started = agent.at(&again.new_task_id, TaskEventKind::Started).expect("started");
     assert!(started >= eta, "{started} is before {eta}");
 }

@@ -12,7 +12,12 @@ const ENABLED: &str = "Events of group {task} enabled by remote";
 const DISABLED: &str = "Events of group {task} disabled by remote";
 
 fn with_events(place: &impl Place, task_events: bool) -> CeleryConfig {
-    CeleryConfig { task_events, payload_dir: Some(place.dir().join("payloads")), ..config(place) }
+    let mut config = CeleryConfig { task_events, payload_dir: Some(place.dir().join("payloads")), ..config(place) };
+    if !task_events {
+        // Results wait for nothing.
+        config.timings.result_hold = std::time::Duration::from_millis(500);
+    }
+    config
 }
 
 fn log(place: &impl Place, worker: &str) -> String {
@@ -62,7 +67,10 @@ async fn with_events_off_nobody_is_told_to_send_them_and_what_is_not_known_is_no
     let redis = Redis::start().await;
     let options = [("TEST_BROKER_OPTIONS", r#"{"visibility_timeout": 4321}"#)];
     let _worker = Worker { env: &options, ..Worker::default() }.start(&redis);
-    let agent = Agent::with(with_events(&redis, false)).await;
+    let mut config = with_events(&redis, false);
+    // Nor does it tell what it holds just then.
+    config.timings.inspect_every = std::time::Duration::from_secs(3_600);
+    let agent = Agent::with(config).await;
     let known = agent.knows("w1@test").await;
     assert_eq!((known.facts.task_events, known.facts.visibility_timeout_s), (None, Some(4321.0)));
 
@@ -91,7 +99,7 @@ async fn with_events_off_the_workers_tell_of_long_tasks() {
     let agent = Agent::with(quick).await;
     agent.knows("w1@test").await;
     let mut publisher = Publisher::start(&redis, &[]);
-    let long = publisher.task("floor.slow", json!([30]));
+    let long = publisher.task("floor.slow", json!([600]));
     let next = publisher.task("floor.echo", json!([]));
     assert!(agent.saw(&long, TaskEventKind::Started).await.known_by.is_some());
     assert!(agent.saw(&next, TaskEventKind::Received).await.known_by.is_some());

@@ -23,7 +23,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// Nothing that is awaited takes longer on a slow machine.
-const DEADLINE: Duration = Duration::from_secs(90);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The first value a look gives, awaited.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -34,6 +34,18 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T
         }
         assert!(Instant::now() < end, "in vain awaited: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The same where looking takes time.
+pub(crate) async fn eventually_asked<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "in vain awaited: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -331,15 +343,17 @@ pub(crate) struct Agent {
     observing: JoinHandle<()>,
 }
 
-/// A configuration with short waits.
+/// A configuration with short pauses. What is waited for in vain if a worker stands still is waited for long: on a busy machine any
+/// process may, for seconds.
 pub(crate) fn config(place: &impl Place) -> CeleryConfig {
     let ms = Duration::from_millis;
     let timings = Timings {
-        result_hold: ms(1_000),
+        result_hold: ms(5_000),
         sample_every: ms(200),
         control_every: ms(20_000),
         results_every: ms(200),
-        worker_silence: ms(6_000),
+        control_wait: ms(10_000),
+        worker_silence: ms(10_000),
         reconnect: (ms(50), ms(500)),
         ..Timings::default()
     };
@@ -382,6 +396,12 @@ impl Agent {
         Self::begin_on(config, Vec::new())
     }
 
+    /// With no events, for which results would wait.
+    pub(crate) async fn without_events(mut config: CeleryConfig) -> Self {
+        config.timings.result_hold = Duration::from_millis(500);
+        Self::with(config).await
+    }
+
     /// Begins to observe several brokers.
     pub(crate) fn begin_on(first: CeleryConfig, others: Vec<CeleryConfig>) -> Self {
         let engine = Arc::new(CeleryEngine::on_several(first, others).expect("a good configuration"));
@@ -409,7 +429,7 @@ impl Agent {
     /// Stops observing, and proves that it does stop.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(5), self.observing).await.expect("it stops").expect("without panic");
+        tokio::time::timeout(DEADLINE, self.observing).await.expect("it stops").expect("without panic");
     }
 
     pub(crate) fn health(&self) -> Vec<Health> {

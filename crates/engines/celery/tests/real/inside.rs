@@ -7,7 +7,7 @@ use taskplane_agent::engine::{
 use taskplane_engine_celery::{CeleryConfig, CeleryEngine, Watch};
 use taskplane_model::{TaskEventKind, Timestamp};
 
-use crate::harness::{Agent, Place, Publisher, Rabbit, Redis, Worker, config, eventually, shown};
+use crate::harness::{Agent, Place, Publisher, Rabbit, Redis, Worker, config, eventually, eventually_asked, shown};
 
 fn inside(place: &impl Place) -> CeleryConfig {
     let CeleryConfig { timings, result_backend_url, .. } = config(place);
@@ -92,14 +92,15 @@ async fn commands_find_out_what_they_need() {
     let agent = Agent::with(inside(&redis)).await;
     let _worker = Worker { args: &["--pool", "prefork", "--concurrency", "2"], ..Worker::default() }.start(&redis);
     let mut publisher = Publisher::start(&redis, &[]);
-    let slow = publisher.task("floor.slow", json!([60]));
+    let slow = publisher.task("floor.slow", json!([600]));
     let gone = publisher.task("floor.echo", json!([2]));
     redis.result(&gone).await;
     let state = async || {
         let mut found = agent.engine.query_state(&[slow.clone(), gone.clone()]).await.expect("an answer");
         [&slow, &gone].map(|id| found.tasks.remove(id).expect("each that was asked for").state)
     };
-    assert_eq!(state().await, [FoundState::Started, FoundState::Succeeded]);
+    let both = [FoundState::Started, FoundState::Succeeded];
+    eventually_asked("one runs, and one has ended", async || (state().await == both).then_some(())).await;
     // What commands find out that no hook told is told.
     agent.saw(&slow, TaskEventKind::Started).await;
     agent.saw(&gone, TaskEventKind::Succeeded).await;
@@ -131,9 +132,12 @@ fn online() -> Value {
 async fn a_worker_that_does_not_answer_is_not_taken_for_gone() {
     let redis = Redis::start().await;
     let mut worker = Worker::default().start(&redis);
-    let agent = Agent::with(inside(&redis)).await;
+    let mut config = inside(&redis);
+    // It has to be asked about before the worker is gone, however slow that is.
+    config.timings.worker_silence = std::time::Duration::from_secs(20);
+    let agent = Agent::with(config).await;
     let mut publisher = Publisher::start(&redis, &[]);
-    let slow = publisher.task("floor.slow", json!([60]));
+    let slow = publisher.task("floor.slow", json!([600]));
     eventually("it began", || (redis.run(&["LLEN", "celery"]).trim() == "0").then_some(())).await;
     let other = Worker { name: "w2", ..Worker::default() }.start(&redis);
     eventually("the other listens", || {
@@ -146,17 +150,12 @@ async fn a_worker_that_does_not_answer_is_not_taken_for_gone() {
     let ask = async || agent.engine.query_state(std::slice::from_ref(&slow)).await.expect("an answer");
     assert_eq!(ask().await.workers_silent, ["w1@test"]);
     // Nothing is told of it, nor heard of it, for so long that it is gone.
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    loop {
-        let mut found = ask().await;
-        if found.workers_silent.is_empty() {
-            let evidence = found.tasks.remove(&slow).expect("that was asked for").evidence.join("; ");
-            assert!(evidence.contains("w1@test, which had it, is gone"), "{evidence}");
-            break;
-        }
-        assert!(std::time::Instant::now() < end, "it stays silent");
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    let mut found = eventually_asked("the end of the silence", async || {
+        Some(ask().await).filter(|found| found.workers_silent.is_empty())
+    })
+    .await;
+    let evidence = found.tasks.remove(&slow).expect("that was asked for").evidence.join("; ");
+    assert!(evidence.contains("w1@test, which had it, is gone"), "{evidence}");
     assert_eq!(agent.worker("w1@test"), None, "that is for its own hooks to tell");
     drop(other);
 }
@@ -164,22 +163,25 @@ async fn a_worker_that_does_not_answer_is_not_taken_for_gone() {
 #[tokio::test]
 async fn a_worker_of_another_host_that_listens_and_does_not_answer_counts_as_silent() {
     let redis = Redis::start().await;
-    let agent = Agent::with(inside(&redis)).await;
+    let mut config = inside(&redis);
+    // Of somebody who never answers, all of it is waited for.
+    config.timings.control_wait = std::time::Duration::from_secs(5);
+    let agent = Agent::with(config).await;
     let _worker = Worker::default().start(&redis);
     let ask = async || agent.engine.query_state(&["never-seen".to_owned()]).await.expect("an answer");
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(40);
-    while ask().await.workers_answered < 1 {
-        assert!(std::time::Instant::now() < end, "the worker never answers");
-    }
-    assert_eq!(ask().await.workers_silent, Vec::<String>::new());
+    let all_answer = async || Some(ask().await).filter(|found| found.workers_answered == 1);
+    let found = eventually_asked("the worker's answer", all_answer).await;
+    assert_eq!(found.workers_silent, Vec::<String>::new());
     let mut listens = std::process::Command::new("redis-cli");
     listens.args(["-p", &redis.port.to_string(), "SUBSCRIBE", "/0.celery.pidbox"]).stdout(std::process::Stdio::null());
     let mut listener = listens.spawn().expect("redis-cli runs");
-    while ask().await.workers_silent.is_empty() {
-        assert!(std::time::Instant::now() < end, "nobody misses it");
-    }
-    let evidence = ask().await.tasks.remove("never-seen").expect("that was asked for").evidence.join("; ");
-    assert!(evidence.contains("of another host (1) does not answer"), "{evidence}");
+    // The worker answers, and the listener does not.
+    eventually_asked("one who is missed", async || {
+        let found = ask().await;
+        let evidence = found.tasks["never-seen"].evidence.join("; ");
+        (found.workers_answered == 1 && evidence.contains("of another host (1) does not answer")).then_some(())
+    })
+    .await;
     listener.kill().expect("is ours");
     listener.wait().expect("is ours");
 }
@@ -193,9 +195,10 @@ async fn on_rabbitmq_every_worker_is_heard() {
     let workers = ["w1", "w2"].map(|name| Worker { name, ..Worker::default() }.start(&rabbit));
     agent.engine.told(None, &online().to_string());
     let ping = WorkerControlRequest { workers: Vec::new(), action: WorkerAction::Ping };
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(40);
-    while agent.engine.worker_control(&ping).await.expect("an answer").replies.len() < 2 {
-        assert!(std::time::Instant::now() < end, "one of them is never heard");
-    }
+    eventually_asked("both of them", async || {
+        let said = agent.engine.worker_control(&ping).await.expect("an answer");
+        (said.replies.len() == 2).then_some(())
+    })
+    .await;
     drop(workers);
 }

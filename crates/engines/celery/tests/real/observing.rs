@@ -1,9 +1,10 @@
 //! What the engine sees on Redis alone: results, and messages that wait.
 
 use serde_json::json;
+use taskplane_agent::engine::QueueObservation;
 use taskplane_model::TaskEventKind;
 
-use crate::harness::{Agent, Publisher, Redis, Worker, eventually};
+use crate::harness::{Agent, Publisher, Redis, Worker, config, eventually};
 
 #[tokio::test]
 async fn without_events_the_results_tell() {
@@ -12,7 +13,10 @@ async fn without_events_the_results_tell() {
     let args =
         ["--pool", "prefork", "--concurrency", "1", "--without-heartbeat", "--without-gossip", "--without-mingle"];
     let _worker = Worker { args: &args, ..Worker::default() }.start(&redis);
-    let agent = Agent::start(&redis).await;
+    let mut config = config(&redis);
+    // Nor is it asked what it holds while it runs them.
+    config.timings.control_every = std::time::Duration::from_secs(3_600);
+    let agent = Agent::without_events(config).await;
     let mut publisher = Publisher::start(&redis, &[]);
     let fail = publisher.task("floor.fail", json!([]));
     let failed = agent.saw(&fail, TaskEventKind::Failed).await;
@@ -76,8 +80,8 @@ async fn a_delayed_task_is_unacked_in_its_queue() {
     agent.knows("w1@test").await;
     let mut publisher = Publisher::start(&redis, &[]);
     publisher.send(json!({"task": "floor.echo", "options": {"countdown": 300}}));
-    let celery = eventually("unacked", || agent.queue("celery").filter(|q| q.unacked == Some(1))).await;
-    assert_eq!((celery.depth, celery.consumers), (Some(0), Some(1)));
+    let is_delayed = |q: &QueueObservation| (q.unacked, q.depth, q.consumers) == (Some(1), Some(0), Some(1));
+    eventually("unacked", || agent.queue("celery").filter(is_delayed)).await;
 }
 
 #[tokio::test]
@@ -87,11 +91,11 @@ async fn a_running_task_is_seen_by_an_agent_that_comes_late() {
     let first = Agent::start(&redis).await;
     first.knows("w1@test").await;
     let mut publisher = Publisher::start(&redis, &[]);
-    let slow = publisher.task("floor.slow", json!([30, "x".repeat(3_000)]));
+    let slow = publisher.task("floor.slow", json!([600, "x".repeat(3_000)]));
     first.saw(&slow, TaskEventKind::Started).await;
     first.stop().await;
     let second = Agent::start(&redis).await;
     let started = second.saw(&slow, TaskEventKind::Started).await;
     assert_eq!((started.name.as_deref(), started.queue.as_deref()), (Some("floor.slow"), Some("celery")));
-    assert_eq!(started.args, Some(json!([30, "x".repeat(3_000)])));
+    assert_eq!(started.args, Some(json!([600, "x".repeat(3_000)])));
 }

@@ -1,11 +1,11 @@
 //! What a preview says, and what the retry then sends.
 
 use serde_json::json;
-use taskplane_agent::engine::{ArgumentSource, Engine as _, RetryPreview, RetryRequest};
+use taskplane_agent::engine::{ArgumentSource, Engine as _, FoundState, RetryPreview, RetryRequest};
 use taskplane_engine_celery::CeleryEngine;
 use taskplane_model::TaskEventKind;
 
-use crate::harness::{Agent, Publisher, Redis, Worker, eventually, shown};
+use crate::harness::{Agent, Publisher, Redis, Worker, config, eventually, eventually_asked, shown};
 
 fn retry(id: &str) -> RetryRequest {
     RetryRequest { task_id: id.into(), ..RetryRequest::default() }
@@ -81,10 +81,15 @@ async fn of_many_each_has_its_own_answer_and_none_is_sent() {
     let mut publisher = Publisher::start(&redis, &env);
     let failed = publisher.send(json!({"task": "floor.fail", "args": [1], "kwargs": {"k": [1]}}));
     redis.result(&failed).await;
-    let slow = publisher.task("floor.slow", json!([20, "held"]));
-    // Its message is gone before anybody looks.
-    let left = |command: &[&str]| redis.run(command).trim() == "0";
-    eventually("it began", || (left(&["LLEN", "celery"]) && left(&["HLEN", "unacked"])).then_some(())).await;
+    let slow = publisher.task("floor.slow", json!([600, "held"]));
+    // Its message is gone before anybody looks: the worker has begun the task, and acknowledged it then.
+    let engine = CeleryEngine::new(config(&redis)).expect("a good configuration");
+    eventually_asked("it began", async || {
+        let found = engine.query_state(std::slice::from_ref(&slow)).await.expect("an answer");
+        (found.tasks[&slow].state == FoundState::Started).then_some(())
+    })
+    .await;
+    eventually("it is acknowledged", || (redis.run(&["HLEN", "unacked"]).trim() == "0").then_some(())).await;
     let agent = Agent::start(&redis).await;
     agent.saw(&slow, TaskEventKind::Started).await;
     let mut requests = vec![retry(&failed), retry(&slow), retry("never-seen")];
@@ -95,7 +100,7 @@ async fn of_many_each_has_its_own_answer_and_none_is_sent() {
     let first = previews[0].as_ref().expect("a preview");
     assert_eq!((first.source, first.lossless, shown(first).0), (ArgumentSource::Result, false, &vec![json!(1)]));
     let second = previews[1].as_ref().expect("a preview");
-    assert_eq!((second.source, shown(second).0), (ArgumentSource::Worker, &vec![json!(20), json!("held")]));
+    assert_eq!((second.source, shown(second).0), (ArgumentSource::Worker, &vec![json!(600), json!("held")]));
     assert_eq!(previews[2].as_ref().expect_err("unknown").code(), "not_found");
     assert!(previews[3..].iter().all(Result::is_err));
     assert_eq!(redis.run(&["LLEN", "celery"]).trim(), "0", "nothing was sent");

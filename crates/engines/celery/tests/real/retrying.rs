@@ -57,13 +57,15 @@ async fn from_the_worker_that_holds_it() {
     agent.knows("w1@test").await;
     let mut publisher = Publisher::start(&redis, &[]);
     let long = "hello ".repeat(500);
-    let slow = publisher.task("floor.slow", json!([4, long]));
+    let go_on = redis.dir().join("go on");
+    let slow = publisher.task("floor.wait", json!([go_on.display().to_string(), long]));
     agent.saw(&slow, TaskEventKind::Started).await;
     // An agent that saw nothing of the task, and does not look into queues either.
     let engine = taskplane_engine_celery::CeleryEngine::new(config(&redis)).expect("a good configuration");
     let request = RetryRequest { kwargs: Some(serde_json::Map::new()), ..retry(&slow) };
     let again = engine.retry_task(&request).await.expect("published");
     assert!(again.message.expect("a message").contains("still waits or runs"));
+    std::fs::write(&go_on, "").expect("written");
     assert_eq!(redis.result(&again.new_task_id).await["result"], json!([long]));
 }
 

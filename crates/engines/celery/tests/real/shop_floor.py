@@ -83,6 +83,14 @@ def slow(seconds, *args):
     return args
 
 
+@app.task(name="floor.wait")
+def wait(path, *args):
+    """Runs until there is such a file."""
+    while not os.path.exists(path):
+        time.sleep(0.05)
+    return args
+
+
 @app.task(name="floor.delivered", bind=True)
 def delivered(self):
     """How the broker delivered the message."""

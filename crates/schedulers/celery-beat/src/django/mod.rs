@@ -26,7 +26,8 @@ use crate::watch::{Read, Source, watch};
 use database::{DatabaseError, NotChanged};
 use write::{Change, Writing, Written};
 
-/// Beat looks every 5 s whether there was a change, and misses the first one ever: it is told again after so long.
+/// Beat looks every 5 s whether there was a change, and misses those since it read the schedules at its start and the first look:
+/// it is told of each again after so long.
 const MARK_AGAIN: Duration = Duration::from_secs(6);
 
 /// django-celery-beat's schedules.
@@ -35,7 +36,7 @@ pub struct DjangoBeat {
     database: Database,
     /// Something was changed from here.
     changed: Notify,
-    /// When to tell beat again of a change that it cannot have noticed.
+    /// When to tell beat again of a change that it may not have noticed.
     mark_again: std::sync::Mutex<Option<Instant>>,
 }
 
@@ -77,10 +78,7 @@ impl DjangoBeat {
             .with(async |session: &mut Session| Writing::begin(session).await?.make(change).await.map_err(NotChanged))
             .await
             .map_err(|NotChanged(error)| error)?;
-        if written.is_first_mark {
-            *self.mark_again.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-                Some(Instant::now() + MARK_AGAIN);
-        }
+        *self.mark_again.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now() + MARK_AGAIN);
         self.changed.notify_one();
         Ok(written)
     }

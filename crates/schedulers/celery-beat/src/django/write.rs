@@ -35,8 +35,6 @@ pub(super) struct Written {
     pub(super) before: Option<PeriodicTask>,
     /// What the transaction made of it, if it is there; a moment later beat may have written something else.
     pub(super) made: Option<PeriodicTask>,
-    /// Beat had never been told of a change: it does not notice the first time.
-    pub(super) is_first_mark: bool,
     /// What to know about it, for people.
     pub(super) message: Option<String>,
 }
@@ -137,13 +135,13 @@ impl<'a> Writing<'a> {
         message: Option<String>,
     ) -> Result<Written, CommandError> {
         let made = tables::one(self.session, id, false).await?;
-        let is_first_mark = self.commit().await?;
-        Ok(Written { id, before, made, is_first_mark, message })
+        self.commit().await?;
+        Ok(Written { id, before, made, message })
     }
 
     /// Tells beat once more that there was a change.
     pub(super) async fn mark_again(self) -> Result<(), DatabaseError> {
-        self.commit().await.map(drop)
+        self.commit().await
     }
 
     async fn existing(&mut self, id: i64) -> Result<PeriodicTask, CommandError> {
@@ -151,27 +149,29 @@ impl<'a> Writing<'a> {
         found.ok_or_else(|| CommandError::NotFound(format!("there is no schedule with the id {id} any more")))
     }
 
-    /// Marks the change for beat, and makes all of it last. True when it is the first mark ever.
-    async fn commit(mut self) -> Result<bool, DatabaseError> {
+    /// Marks the change for beat, and makes all of it last.
+    async fn commit(mut self) -> Result<(), DatabaseError> {
         let dialect = self.session.dialect();
         let key = || ("ident", Value::Integer(Some(1)));
         let select =
             Statement::new(dialect, &format!("SELECT {} FROM {CHANGES} WHERE ", dialect.instant("last_update")));
         let select = select.all_of(&[key()]).sql(&dialect.for_update(CHANGES));
-        let last = self.rows(select).await?.into_iter().next().map(|mut row| row.instant());
-        let is_first = last.is_none();
-        let last = last.flatten();
+        let marked = self.rows(select).await?.into_iter().next().map(|mut row| row.instant());
+        let last = marked.flatten();
         // Beat reads again when the mark has grown, whatever the clocks say.
         let mark = last.map_or(self.now, |last| self.now.max(last.plus(1)));
         let mark = ("last_update", Value::Instant(Some(mark)));
-        let statement = if is_first {
-            Statement::insert(dialect, CHANGES, &[key(), mark])
-        } else {
+        let statement = if marked.is_some() {
             Statement::update(dialect, CHANGES, &[mark], key())
+        } else {
+            // A beat that starts just now may make the first mark as well.
+            Statement::insert(dialect, CHANGES, &[key(), mark]).sql(match dialect {
+                Dialect::Mysql => " ON DUPLICATE KEY UPDATE last_update = VALUES(last_update)",
+                _ => " ON CONFLICT (ident) DO UPDATE SET last_update = excluded.last_update",
+            })
         };
         self.rows(statement).await?;
-        self.session.run("COMMIT").await?;
-        Ok(is_first)
+        Ok(self.session.run("COMMIT").await?)
     }
 
     /// The columns that point to a schedule's times: to a row that is there, as Django's admin would choose it, or to
