@@ -76,11 +76,22 @@ bench-worker: build ## Compare a Celery worker beside the agent with the same wo
 	$(VENV)/bin/python bench/worker/compare.py --binary $(TARGET)/release/taskplane $(WORKER_ARGS)
 
 .PHONY: bench-python
-bench-python: build $(PEERS)/.installed ## Compare a Celery worker with our agent in its process with others' agents and none (PYTHON_ARGS="--pools solo --turns N")
+bench-python: build bench-wheel ## Compare a Celery worker with our agent in its process with others' agents and none (PYTHON_ARGS="--pools solo --turns N")
+	$(PEERS)/bin/python bench/worker/peers.py --binary $(TARGET)/release/taskplane $(PYTHON_ARGS)
+
+.PHONY: bench-switched
+bench-switched: build bench-wheel ## Compare a Celery worker with itself, our agent's receivers connected and not (SWITCHED_ARGS="--workers N --turns N")
+	$(PEERS)/bin/python bench/worker/switched.py --binary $(TARGET)/release/taskplane $(SWITCHED_ARGS)
+
+.PHONY: bench-instructions
+bench-instructions: build bench-wheel ## Count what a task takes in a Celery worker, with our agent and without; needs valgrind
+	$(PEERS)/bin/python bench/worker/instructions.py --binary $(TARGET)/release/taskplane
+
+.PHONY: bench-wheel
+bench-wheel: $(PEERS)/.installed
 	@rm -rf $(PEERS)/wheels
 	$(PEERS)/bin/maturin build --release --locked --manifest-path python/Cargo.toml --out $(PEERS)/wheels
 	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(PEERS)/wheels/*.whl
-	$(PEERS)/bin/python bench/worker/peers.py --binary $(TARGET)/release/taskplane $(PYTHON_ARGS)
 
 $(PEERS)/.installed: bench/worker/requirements-peers.txt python/requirements-build.txt
 	@scripts/setup demo

@@ -24,6 +24,7 @@ AT_MOST = 1_800
 # What takes longest begins first: no end is waited for alone.
 LONGEST = [
     "celery/real",
+    "fuzzing",
     "python",
     "e2e/schedules_missed",
     "store-postgres/conformance",
@@ -86,7 +87,7 @@ def jobs() -> Iterator[Job]:
     ]
     yield Job("python stubs", stubtest, ROOT / "python")
     yield Job("dashboard", ["npm", "run", "--silent", "test"], ROOT / "dashboard")
-    # It computes all the time, and nothing waits for it.
+    # It computes all the time; those beside it mostly wait.
     yield Job("fuzzing", ["nice", "scripts/fuzz", "--short"])
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-from celery import Celery
+from celery import Celery, signals
 
 app = Celery("noop", broker=os.environ["BENCH_BROKER"], backend=os.environ["BENCH_RESULTS"])
 app.conf.update(broker_connection_retry_on_startup=True, worker_hijack_root_logger=False)
@@ -17,6 +17,19 @@ def nothing(**_):
     pass
 
 
+connected = {}
+
+
+@app.task(name="switch")
+def switch(is_on):
+    """Connects all receivers of Celery's signals, or none: what there is in the process hears of tasks, or does not."""
+    for name, signal in vars(signals).items():
+        if receivers := getattr(signal, "receivers", None):
+            connected[name] = [*receivers]
+        if name in connected:
+            signal.receivers[:] = connected[name] if is_on else []
+
+
 # Each as its own documentation has it for a worker without a framework.
 match os.environ.get("BENCH_AGENT"):
     case "taskplane":
@@ -24,8 +37,6 @@ match os.environ.get("BENCH_AGENT"):
 
         taskplane.install()
     case "receivers":
-        from celery import signals
-
         for signal in (
             signals.task_received,
             signals.task_prerun,
